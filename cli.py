@@ -1,0 +1,144 @@
+"""The command line: global options and a table of commands, each loaded when it is called. No rule lives here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ledger.errors import LedgerError
+
+# name: (module of projections.shell, attribute, what it does)
+TABLE: dict[str, tuple[str, str, str]] = {
+    "init": ("recording", "init", "create a ledger and post the built-in terms"),
+    "demo": ("demo", "demo", "a year of one customer, and one credit decided and explained"),
+    "record": ("recording", "record", "append one fact"),
+    "import": ("exchange", "import_", "bring in facts from files, each row once"),
+    "export": ("exchange", "export", "write every entry"),
+    "log": ("entries", "log", "entries as they were recorded"),
+    "show": ("entries", "show", "one stream: its entries, and what they amount to"),
+    "compliance": ("reports", "compliance", "response times: findings, or totals"),
+    "queue": ("reports", "queue", "unanswered cases in the order to handle them"),
+    "order": ("reports", "order", "whether cases were handled in the order they came"),
+    "availability": ("reports", "availability", "availability per customer and service"),
+    "claim": ("claims", "claim", "submit, assess and decide service credits"),
+    "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
+    "audit": ("claims", "audit", "make a recorded decision again and compare"),
+    "terms": ("entries", "terms", "the agreement's terms and readings"),
+}
+EXAMPLES = """
+Examples:
+
+\b
+  sla-ledger init
+  sla-ledger record IncidentReported incident:INC-1 --customer acme --service licence --channel phone
+  sla-ledger compliance --by month --customer acme
+  sla-ledger --as-of 2026-03-31T22:00:00Z queue
+  sla-ledger --db history.jsonl explain claim:C-1
+"""
+
+
+class Commands(TyperGroup):
+    """The table of commands, loaded one at a time, and the three lines that every error becomes."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(TABLE)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, importing its module; None for an unknown name."""
+        if cmd_name not in TABLE:
+            self.commands = {name: TyperCommand(name) for name in TABLE}  # so that a near miss is suggested
+            return None
+        module, attribute, _ = TABLE[cmd_name]
+        found = getattr(importlib.import_module(f"projections.shell.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
+        if not callable(getattr(found, "make_context", None)):
+            single = typer.Typer(rich_markup_mode=None, add_completion=False)
+            single.command(cmd_name)(found)
+            return typer.main.get_command(single)
+        return found
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the table without importing what stands in it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, does) for name, (_, _, does) in TABLE.items()])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what it refuses becomes three lines and an exit status, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except LedgerError as error:
+            _complain(*str(error).split("\n"))
+            raise typer.Exit(error.exit_status) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say no more
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except OSError as error:
+            _complain(error.filename or "sla-ledger", error.strerror or str(error), "check the file or disk, try again")
+            raise typer.Exit(1) from None
+        except Exception as error:
+            if hasattr(error, "exit_code") or os.environ.get("SLA_LEDGER_DEBUG"):  # usage errors speak for themselves
+                raise
+            what = f"a fault of this program: {type(error).__name__}: {error}"
+            _complain(f"sla-ledger {ctx.invoked_subcommand}", what, "report it, with SLA_LEDGER_DEBUG=1 set")
+            raise typer.Exit(1) from None
+
+
+def _complain(*lines: str) -> None:
+    from ledger.text import clean
+
+    for line in lines:
+        typer.echo(clean(line), err=True)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    epilog=EXAMPLES,
+    help="An incident ledger that can make every response time and every credit again from its entries.",
+)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    db: str = typer.Option("ledger.db", envvar="SLA_LEDGER_DB", help="a ledger, a *.jsonl stream file, or - for stdin"),
+    as_of: str = typer.Option(None, metavar="T", help="judge at this instant; what happened later is not seen"),
+    known_at: str = typer.Option(None, metavar="T", help="only what had been recorded by then"),
+    at_entry: int = typer.Option(None, metavar="N", help="only entries up to this position"),
+    terms: str = typer.Option(None, metavar="ID", help="judge everything by this version of the terms"),
+    reading: list[str] = typer.Option([], metavar="KEY=VALUE", help="take another reading; repeatable"),
+    format: str = typer.Option(None, metavar="FORMAT", help="table, json, jsonl, csv or tsv"),
+    json: bool = typer.Option(False, "--json", help="short for --format json"),
+    version: bool = typer.Option(False, "--version", help="print the version and stop"),
+) -> None:
+    """Keep the options that concern reading; every command takes them after its name too."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"sla-ledger {version_of('sla-ledger')}")
+        raise typer.Exit
+    ctx.obj = {
+        "db": db,
+        "as_of": as_of,
+        "known_at": known_at,
+        "at_entry": at_entry,
+        "terms": terms,
+        "reading": reading,
+        "format": "json" if json else format,
+    }
+
+
+if __name__ == "__main__":
+    app(prog_name="sla-ledger")

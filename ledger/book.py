@@ -1,0 +1,222 @@
+"""The ledger: the only door through which a fact becomes an entry."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import IntegrityError, PersistenceError
+from eventsourcing.utils import Environment, EnvType, get_topic
+
+from ledger import clock
+from ledger.entry import Entry, Fact
+from ledger.errors import BadLine, Conflict, LedgerError, NoLedger, Refused, StorageFailed
+from ledger.store.mapper import EntryMapper, from_state
+from ledger.store.sqlite import EntryRecorder, check_is_ledger
+from ledger.streams.acceptance import Refusal, Stream, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A fact that was not accepted, and why."""
+
+    fact: Fact
+    reason: str
+    what: str
+    todo: str
+
+    def error(self, where: str = "") -> Refused:
+        """Return the error that says so."""
+        return Refused(where or f"{self.fact.stream}: {self.fact.event.name}", self.reason, self.what, self.todo)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of facts: entries added, facts that were already there with their positions, rejects."""
+
+    added: list[Entry] = field(default_factory=list)
+    already: list[tuple[Fact, int]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class Ledger(Application[str]):
+    """Entries in one SQLite file. `mode` is `rw` to record, `ro` to read."""
+
+    name = "ledger"
+
+    def __init__(self, path: Path, mode: str = "rw") -> None:
+        if mode != "rwc":
+            check_is_ledger(path)
+        self.path = path
+        with _storage_errors(str(path)):
+            super().__init__(
+                {
+                    "PERSISTENCE_MODULE": "ledger.store.sqlite:LedgerFactory",
+                    "MAPPER_TOPIC": get_topic(EntryMapper),
+                    "ORIGINATOR_ID_TYPE": "text",
+                    "CREATE_TABLE": "yes" if mode == "rwc" else "no",
+                    "LEDGER_PATH": str(path),
+                    "LEDGER_MODE": mode,
+                }
+            )
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """Return the configuration given here; the process environment cannot redirect a ledger."""
+        return Environment(name, dict(env or {}))
+
+    @property
+    def store(self) -> EntryRecorder:
+        """The recorder that keeps this ledger's entries."""
+        return cast(EntryRecorder, self.recorder)
+
+    def stream(self, stream: str) -> list[Entry]:
+        """Return the entries of a stream in order of recording; none for a stream that does not exist."""
+        return self._state_of(stream).entries
+
+    def last_position(self) -> int:
+        """Return the position of the last entry, 0 for none."""
+        with _storage_errors(str(self.path)):
+            return self.store.max_notification_id() or 0
+
+    def entries(self, up_to: int | None = None) -> Iterator[Entry]:
+        """Yield all entries in order of position, at most up to a position."""
+        with _storage_errors(str(self.path)):
+            for row in self.store.rows(2**62 if up_to is None else up_to):
+                yield from_state(*row)
+
+    def record(self, *facts: Fact) -> list[Entry]:
+        """Append facts, all or none, and return their entries; those already there by command id come as they are.
+
+        Raises Refused for the first that its stream does not accept, BadLine when a correction's data do not fit,
+        Conflict when another writer came first.
+        """
+        outcome = self.take(facts)
+        for reject in outcome.rejects:
+            raise reject.error()
+        there = {e.position: e for fact, _ in outcome.already for e in self.stream(fact.stream)}
+        return [there[position] for _, position in outcome.already] + outcome.added
+
+    def take(self, facts: Iterable[Fact], *, keep_good: bool = False, dry_run: bool = False) -> Outcome:
+        """Judge facts in their order and append those accepted, in one transaction.
+
+        With rejects and not `keep_good`, or with `dry_run`, nothing is appended.
+        """
+        facts = list(facts)
+        with _storage_errors(str(self.path)):
+            known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
+            outcome = judged(facts, Streams(lambda s: self.stream(s)), self.last_position(), known, clock.now())
+        if outcome.added and not dry_run and (keep_good or not outcome.rejects):
+            outcome.added = self._append(outcome.added)
+        return outcome
+
+    def _append(self, entries: list[Entry]) -> list[Entry]:
+        try:
+            recordings = self.save(*entries)
+            return [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
+        except IntegrityError as error:
+            return self._read_back(entries, Conflict(entries[0].stream), error)
+        except PersistenceError as error:
+            failed = StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again")
+            return self._read_back(entries, failed, error)
+
+    def _read_back(self, entries: list[Entry], failed: LedgerError, cause: Exception) -> list[Entry]:
+        """Return the entries if they are in the ledger after all, by command id; otherwise raise what failed."""
+        ids = [e.command_id for e in entries if e.command_id is not None]
+        with contextlib.suppress(PersistenceError):
+            there = self.store.positions_of(ids) if len(ids) == len(entries) else {}
+            if len(there) == len(entries):
+                return [replace(e, position=there[e.command_id]) for e in entries if e.command_id is not None]
+        raise failed from cause
+
+    def _state_of(self, stream: str) -> Stream:
+        def project(_: Any, events: Iterator[Any]) -> Stream | None:
+            return Stream(entries) if (entries := list(events)) else None
+
+        with _storage_errors(str(self.path)):
+            try:
+                return cast(Stream, self.repository.get(stream, projector_func=cast(Any, project)))
+            except AggregateNotFoundError:
+                return Stream()
+
+
+def judged(
+    facts: Sequence[Fact], streams: Streams, last_position: int, known: dict[str, int], recorded_at: datetime
+) -> Outcome:
+    """Return what becomes of facts, each judged against its stream with those accepted before it."""
+    outcome, known = Outcome(), dict(known)
+    for fact in facts:
+        if fact.command_id is not None and fact.command_id in known:
+            outcome.already.append((fact, known[fact.command_id]))
+            continue
+        position = last_position + len(outcome.added) + 1
+        version = streams[fact.stream].version + 1
+        entry = Entry(position, fact.stream, version, fact.time, recorded_at, fact.event, fact.actor, fact.command_id)
+        refusal = streams.admit(entry)
+        if refusal is None:
+            outcome.added.append(entry)
+            if fact.command_id is not None:
+                known[fact.command_id] = position
+        else:
+            outcome.rejects.append(rejected(fact, refusal))
+    return outcome
+
+
+def rejected(fact: Fact, refusal: Refusal | BadLine) -> Reject:
+    """Return a refusal as the reject of a fact."""
+    if isinstance(refusal, BadLine):
+        return Reject(fact, "data_do_not_fit", refusal.what, refusal.todo)
+    return Reject(fact, refusal.reason, refusal.what, refusal.todo.replace("STREAM", fact.stream))
+
+
+def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()) -> None:
+    """Make a new ledger, whole or not at all: entries as they are, then facts judged like any others.
+
+    Raises LedgerError when something is at the path already.
+    """
+    if path.exists():
+        raise LedgerError(
+            str(path), "there is something here already", "choose another name, or use the ledger as it is"
+        )
+    if not path.absolute().parent.is_dir():
+        raise LedgerError(str(path), "its folder does not exist", "make the folder first")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        ledger = Ledger(draft, "rwc")
+        try:
+            if entries:
+                ledger._append(list(entries))
+            if facts:
+                ledger.record(*facts)
+        finally:
+            ledger.close()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            raise LedgerError(str(path), "there is something here already", "choose another name") from None
+    except OSError as error:
+        raise StorageFailed(str(path), f"could not be made: {error.strerror}", "choose another place") from None
+    finally:
+        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
+            left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _storage_errors(where: str) -> Iterator[None]:
+    """Turn what the store raises into errors with three lines."""
+    import sqlite3
+
+    try:
+        yield
+    except (PersistenceError, sqlite3.Error) as error:
+        raise StorageFailed(
+            where, f"the store failed: {error}", "check the disk and the file, then try again"
+        ) from error
+
+
+__all__ = ["Ledger", "NoLedger", "Outcome", "Reject", "create", "judged", "rejected"]

@@ -1,0 +1,232 @@
+"""The SQLite store: one append-only table whose positions are gap-free from 1, and connections that sync fully.
+
+It takes the library's recorder and gives it a table, a connection and a writer lock of the ledger's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import (
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+    SQLiteFactory,
+    SQLiteTransaction,
+)
+from eventsourcing.utils import Environment, EnvType
+
+from ledger.errors import NoLedger, StorageFailed
+from ledger.store.mapper import StoredEntry
+
+try:
+    import fcntl
+except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough there, only less fair
+    fcntl = None  # type: ignore[assignment]
+
+APPLICATION_ID = 0x534C414C  # "SLAL"
+FORMAT = 1
+LOCK_SECONDS = 30
+
+_SCHEMA = (
+    """CREATE TABLE stored_events (
+    rowid INTEGER PRIMARY KEY,
+    originator_id TEXT NOT NULL,
+    originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    state BLOB NOT NULL,
+    command_id TEXT,
+    UNIQUE (originator_id, originator_version)
+) STRICT""",
+    "CREATE UNIQUE INDEX command_ids ON stored_events (command_id) WHERE command_id IS NOT NULL",
+    """CREATE TRIGGER never_updated BEFORE UPDATE ON stored_events
+BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END""",
+    """CREATE TRIGGER never_deleted BEFORE DELETE ON stored_events
+BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END""",
+    """CREATE TRIGGER never_replaced BEFORE INSERT ON stored_events
+WHEN EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid)
+  OR EXISTS (SELECT 1 FROM stored_events
+             WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version)
+  OR EXISTS (SELECT 1 FROM stored_events WHERE command_id = NEW.command_id)
+BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: entries are never replaced'); END""",
+    """CREATE TRIGGER never_a_gap AFTER INSERT ON stored_events
+WHEN NEW.rowid <> 1 AND NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid - 1)
+BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+def has_wal_fix(version: tuple[int, ...]) -> bool:
+    """Return whether this SQLite is free of the bug that can damage a file in WAL mode."""
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def uri(path: Path, mode: str) -> str:
+    """Return the address of a database file; mode: `ro`, `rw` or `rwc`."""
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def check_is_ledger(path: Path) -> None:
+    """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
+    if not path.exists():
+        raise NoLedger(str(path))
+    todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
+    try:
+        with contextlib.closing(sqlite3.connect(uri(path, "ro"), uri=True)) as connection:
+            found = connection.execute("PRAGMA application_id").fetchone()[0]
+            made_by = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
+    if found != APPLICATION_ID:
+        raise StorageFailed(str(path), "this file is not a ledger", todo)
+    if made_by != FORMAT:
+        raise StorageFailed(
+            str(path), f"this ledger has format {made_by}, not {FORMAT}", "use the program that made it"
+        )
+
+
+class _WritingTransaction(SQLiteTransaction):
+    """A transaction that holds the write lock from its beginning, so that what it reads stays true."""
+
+    def __enter__(self) -> SQLiteCursor:
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        return cursor
+
+
+class _LedgerConnection(SQLiteConnection):
+    """A connection whose writing transactions wait their turn at a lock file, in order of coming."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: Path, max_age: float | None) -> None:
+        super().__init__(connection, max_age)
+        self._lock = lock
+
+    @contextlib.contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        """Yield a cursor inside a transaction; writers are let in one after the other."""
+        if not commit:
+            with super().transaction(commit=False) as cursor:
+                yield cursor
+            return
+        with contextlib.ExitStack() as stack:
+            if fcntl is not None:
+                fcntl.flock(stack.enter_context(self._lock.open("a")), fcntl.LOCK_EX)
+            with _WritingTransaction(self, commit=True) as cursor, cursor:
+                yield cursor
+
+
+class _LedgerPool(SQLiteConnectionPool):
+    """Connections with full synchronisation, a statement cache, and WAL only where SQLite has it right."""
+
+    path: Path
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = sqlite3.connect(
+            self.db_name,
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            cached_statements=64,
+            timeout=self.lock_timeout or LOCK_SECONDS,
+        )
+        if "mode=ro" not in self.db_name:
+            wal = has_wal_fix(sqlite3.sqlite_version_info)
+            connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
+        for pragma in ("recursive_triggers = ON", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.row_factory = sqlite3.Row
+        lock = self.path.with_name(self.path.name + ".lock")
+        return _LedgerConnection(connection, lock, self.max_age)
+
+
+class _LedgerDatastore(SQLiteDatastore):
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(uri(path, mode), lock_timeout=LOCK_SECONDS, originator_id_type="text")
+        self.pool.close()
+        self.pool = _LedgerPool(db_name=uri(path, mode), lock_timeout=LOCK_SECONDS)
+        self.pool.path = path
+
+
+class EntryRecorder(SQLiteApplicationRecorder):
+    """Appends stored entries and reads them back, in order of position."""
+
+    def construct_create_table_statements(self) -> list[str]:
+        """Return the statements that make an empty ledger."""
+        return list(_SCHEMA)
+
+    def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
+        c.execute("SELECT coalesce(max(rowid), 0) FROM stored_events")
+        first = c.fetchone()[0] + 1
+        c.executemany(
+            "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (position, s.originator_id, s.originator_version, s.topic, s.state, cast(StoredEntry, s).command_id)
+                for position, s in enumerate(stored_events, first)
+            ),
+        )
+        return range(first, first + len(stored_events))
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Return the stored entries of a stream, with their positions."""
+        statement = (
+            "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+            f" ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT ?"
+        )
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(
+                statement, (originator_id, gt or 0, 2**62 if lte is None else lte, -1 if limit is None else limit)
+            )
+            return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
+
+    def rows(self, up_to: int) -> Iterator[tuple[int, str, int, str, bytes]]:
+        """Yield position, stream, version, name and state of every entry up to a position."""
+        with self.datastore.transaction(commit=False) as c:
+            cursor = c.sqlite_cursor
+            cursor.row_factory = None
+            yield from cursor.execute(
+                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+                " WHERE rowid <= ? ORDER BY rowid",
+                (up_to,),
+            )
+
+    def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
+        """Return the positions of those command ids that are already in the ledger."""
+        found: dict[str, int] = {}
+        with self.datastore.transaction(commit=False) as c:
+            for start in range(0, len(command_ids), 500):
+                part = command_ids[start : start + 500]
+                marks = ",".join("?" * len(part))
+                c.execute(f"SELECT command_id, rowid FROM stored_events WHERE command_id IN ({marks})", part)  # noqa: S608
+                found.update((row[0], row[1]) for row in c.fetchall())
+        return found
+
+
+class LedgerFactory(SQLiteFactory):
+    """Builds the store from LEDGER_PATH and LEDGER_MODE."""
+
+    application_recorder_class = EntryRecorder
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        found = env if isinstance(env, Environment) else Environment(env=env)
+        found["SQLITE_DBNAME"] = ":memory:"
+        super().__init__(found)
+        self.datastore.close()
+        self.datastore = _LedgerDatastore(Path(str(found.get("LEDGER_PATH"))), str(found.get("LEDGER_MODE")))

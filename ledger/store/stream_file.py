@@ -1,0 +1,69 @@
+"""A stream file read as a ledger: judged like any other, kept in memory, nothing stored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ledger.clock import EPOCH
+from ledger.entry import Entry, from_line
+from ledger.errors import BadLine, NotFound
+from ledger.streams.acceptance import Refusal, Streams
+from ledger.text import clean
+
+
+def lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line of a file, or of standard input for `-`; empty lines are passed over."""
+    if path == "-":
+        yield from _numbered(sys.stdin.buffer, "standard input")
+        return
+    try:
+        with Path(path).open("rb") as file:
+            yield from _numbered(file, path)
+    except OSError as error:
+        raise NotFound(clean(path), f"cannot be read: {error.strerror}", "check the file's name") from None
+
+
+def read(path: str) -> list[Entry]:
+    """Return the entries of a stream file; positions are line numbers. Raises BadLine with file, line and field."""
+    name = "standard input" if path == "-" else path
+    return entries_of(lines(path), name)
+
+
+def entries_of(numbered: Iterable[tuple[int, str]], name: str) -> list[Entry]:
+    """Return the entries that lines make; `name` is the file they stand in.
+
+    A line without `recordedtime` was recorded when it happened, never before the line ahead of it; a line whose
+    command id came before adds nothing. Raises BadLine for a line that cannot be read or that its stream refuses.
+    """
+    streams, found = Streams(), list[Entry]()
+    recorded_at, known = EPOCH, set[str]()
+    for number, text in numbered:
+        line = from_line(text, name, number)
+        where = f"{clean(name)}, line {number}"
+        if line.sequence is not None and line.sequence != number:
+            raise BadLine(where, f"sequence: {line.sequence} contradicts the line number {number}")
+        recorded_at = line.recorded_at or max(recorded_at, line.fact.time)
+        if line.fact.command_id is not None and line.fact.command_id in known:
+            continue
+        entry = line.entry(number, streams[line.fact.stream].version + 1, recorded_at)
+        refusal = streams.admit(entry)
+        if refusal is not None:
+            reason = f" ({refusal.reason})" if isinstance(refusal, Refusal) else ""
+            what = f"{entry.stream} refuses {entry.name}: {refusal.what}{reason}"
+            raise BadLine(where, what, refusal.todo.replace("STREAM", entry.stream))
+        if entry.command_id is not None:
+            known.add(entry.command_id)
+        found.append(entry)
+    return found
+
+
+def _numbered(file: Iterator[bytes], name: str) -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(file, 1):
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise BadLine(f"{clean(name)}, line {number}", "not UTF-8") from None
+        if text.strip():
+            yield number, text

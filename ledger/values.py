@@ -1,0 +1,172 @@
+"""The small values that events are made of: instants, identifiers, text, money, time frames."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_FRACTION = re.compile(r"\.\d+")
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,4})?", re.ASCII)
+REFERENCE = r"[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?"
+
+# ISO 4217: currencies whose minor unit is not a hundredth
+_NO_DECIMALS = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+_THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+
+def instant(text: Any) -> datetime:
+    """Return the instant that an RFC 3339 text names: UTC, fractions of a second dropped. ValueError if it is naive."""
+    if isinstance(text, datetime):
+        if text.tzinfo is None:
+            raise ValueError("a time without a zone names no instant")
+        found = text
+    elif isinstance(text, str) and _INSTANT.fullmatch(text):
+        found = datetime.fromisoformat(_FRACTION.sub("", text.upper()))
+    else:
+        raise ValueError("expected an instant with a zone, like 2026-03-27T14:00:00Z or 2026-03-27T15:00:00+01:00")
+    try:
+        found = found.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("outside the years 1 to 9999") from error
+    return datetime(found.year, found.month, found.day, found.hour, found.minute, found.second, tzinfo=UTC)
+
+
+def stamp(at: datetime) -> str:
+    """Return an instant as RFC 3339 in UTC, ending in Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at.year >= 1000 else at.isoformat().replace("+00:00", "Z")
+
+
+def day(text: Any) -> date:
+    """Return the date that YYYY-MM-DD names."""
+    if isinstance(text, date) and not isinstance(text, datetime):
+        return text
+    if isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        return date.fromisoformat(text)
+    raise ValueError("expected a date like 2026-03-27")
+
+
+def minor_digits(currency: str) -> int:
+    """Return how many decimals the currency's minor unit has (ISO 4217)."""
+    return 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+
+
+def _amount(text: Any) -> Decimal:
+    if isinstance(text, Decimal):
+        return text
+    if isinstance(text, str) and _AMOUNT.fullmatch(text):
+        return Decimal(text)
+    raise ValueError('expected an amount as text, like "1000.00"')
+
+
+def _no_repetition(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(items)) != len(items):
+        raise ValueError("an item stands twice")
+    return items
+
+
+Instant = Annotated[datetime, BeforeValidator(instant), PlainSerializer(stamp, return_type=str)]
+Day = Annotated[date, BeforeValidator(day), PlainSerializer(date.isoformat, return_type=str)]
+Identifier = Annotated[str, StringConstraints(pattern=f"^{REFERENCE}$", max_length=120)]
+StreamId = Annotated[str, StringConstraints(pattern=f"^[a-z]+:{REFERENCE}$", max_length=140)]
+Summary = Annotated[str, StringConstraints(max_length=500)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Document = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000)]
+CommandId = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[\x21-\x7e]+$")]
+Version = Annotated[int, Field(ge=1)]
+Identifiers = Annotated[
+    tuple[Identifier, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)
+]
+Days = Annotated[tuple[Day, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)]
+Streams = Annotated[
+    tuple[StreamId, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)
+]
+
+
+class Value(BaseModel):
+    """A value inside an event: frozen, strict, no unknown field."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+class Money(Value):
+    """An amount of one currency, exact to its minor unit. Never negative, never a float."""
+
+    amount: Annotated[Decimal, BeforeValidator(_amount), Field(ge=0), PlainSerializer(str, return_type=str)]
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _to_minor_unit(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("currency"), str) or "amount" not in data:
+            return data
+        amount = _amount(data["amount"])
+        exact = amount.quantize(Decimal(1).scaleb(-minor_digits(data["currency"])))
+        if exact != amount:
+            raise ValueError(f"{data['currency']} has {minor_digits(data['currency'])} decimals")
+        return data | {"amount": exact}
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+class ServiceFee(Value):
+    """One service of an agreement and its monthly fee."""
+
+    service: Identifier
+    monthly_fee: Money
+
+
+class Frame(Value):
+    """A half-open span of time, `until` after `from`."""
+
+    from_: Instant = Field(alias="from")
+    until: Instant
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Frame:
+        return ordered(self)
+
+
+_Holder = TypeVar("_Holder")
+
+
+def ordered(holder: _Holder) -> _Holder:
+    """Return what holds `from_` and `until`, or raise ValueError when the first is not before the second."""
+    begins, ends = getattr(holder, "from_", None), getattr(holder, "until", None)
+    if begins is not None and ends is not None and not begins < ends:
+        raise ValueError("'from' must come before 'until'")
+    return holder

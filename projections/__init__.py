@@ -1,0 +1,1 @@
+"""What follows from the entries: pure functions of entries, terms and an instant."""

@@ -1,0 +1,370 @@
+"""Credits: whether a claim is granted, how much it pays, and everything the decision rests on.
+
+§availability-credit, §availability-target; R1-R6, R27.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+from ledger import events as e
+from ledger.entry import Entry
+from ledger.errors import BadTerms, NotFound
+from ledger.terms import READING_IDS, Readings, Version
+from ledger.values import Money, instant, stamp
+from projections.availability import Availability, Downtime, availability
+from projections.entitlements import average_fee
+from projections.figures import money_json, rounded, truncated
+from projections.history import History
+from projections.judgement import Judgement, in_order
+from projections.spans import SECOND, Span, minus, union
+
+FORMAT = 1
+PAIRS = [(a, b) for a in ("hundred", "target") for b in ("whole", "exact", "begun")]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A claim as its entries leave it: the request, the first decision, and the one in force."""
+
+    opening: Entry
+    first_decision: Entry | None = None
+    decision: Entry | None = None
+    disputed: Entry | None = None
+    upheld: Entry | None = None
+    issued: Entry | None = None
+
+    @property
+    def request(self) -> e.CreditRequested:
+        """What was claimed."""
+        assert isinstance(self.opening.event, e.CreditRequested)
+        return self.opening.event
+
+    def recorded(self) -> dict[str, Any] | None:
+        """Return the recorded decision in force."""
+        return None if self.decision is None else decision_of(self.decision)
+
+
+def decision_of(entry: Entry) -> dict[str, Any]:
+    """Return the decision that an entry records."""
+    assert isinstance(entry.event, e.CreditGranted | e.CreditRefused | e.CreditRevised)
+    return entry.event.decision
+
+
+def evolve(state: State | None, entry: Entry) -> State:
+    """Return the claim after one more of its entries, in order of time, then position."""
+    if state is None:
+        return State(entry)
+    match entry.event:
+        case e.CreditGranted() | e.CreditRefused():
+            return replace(state, first_decision=entry, decision=entry)
+        case e.CreditRevised():
+            return replace(state, decision=entry, disputed=None)
+        case e.CreditDisputed():
+            return replace(state, disputed=entry)
+        case e.DecisionUpheld():
+            return replace(state, upheld=entry, disputed=None)
+        case e.CreditIssued():
+            return replace(state, issued=entry)
+    return state
+
+
+def folded(entries: list[Entry]) -> State:
+    """Return the claim that its entries make."""
+    state: State | None = None
+    for entry in entries:
+        state = evolve(state, entry)
+    assert state is not None
+    return state
+
+
+def claim(judgement: Judgement, stream: str) -> State:
+    """Return a claim by its stream id; NotFound when nothing of it is known at `as_of`."""
+    entries = judgement.history.stream(stream, judgement.as_of)
+    if not entries:
+        raise NotFound(stream, "no such claim is known", "see all claims: sla-ledger log --type CreditRequested")
+    return folded(entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a credit: whether it holds, and the figures that show it."""
+
+    condition: str
+    holds: bool
+    detail: dict[str, Any]
+    clause: str
+    because: list[int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the condition in its fixed shape."""
+        return {
+            "condition": self.condition,
+            "holds": self.holds,
+            "detail": self.detail,
+            "clause": self.clause,
+            "because": self.because,
+        }
+
+
+@dataclass(slots=True)
+class Assessment:
+    """A claim judged: its availability, conditions and amounts. `missing` keeps it from being decided."""
+
+    stream: str
+    state: State
+    rules: Version
+    availability: Availability
+    conditions: list[Condition]
+    fee: Money | None
+    entries: int
+    as_of: datetime
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether every condition holds."""
+        return all(c.holds for c in self.conditions)
+
+    def lost(self, lost_from: str) -> Fraction:
+        """Return the lost availability in percent, never below zero. R1"""
+        value = self.availability.value
+        if value is None:
+            return Fraction()
+        base = Fraction(100) if lost_from == "hundred" else Fraction(self.rules.terms.availability.target_percent)
+        return max(Fraction(), base - value * 100)
+
+    def steps(self, lost_from: str, lost_steps: str) -> Fraction:
+        """Return for how many steps credit is due. R2"""
+        exact = self.lost(lost_from) / Fraction(self.rules.terms.credit.for_every_percent_lost)
+        return Fraction({"whole": floor, "begun": ceil}[lost_steps](exact)) if lost_steps != "exact" else exact
+
+    def rate(self, steps: Fraction) -> Fraction:
+        """Return the percentage of the monthly fee that so many steps are worth."""
+        return steps * Fraction(self.rules.terms.credit.percent_of_monthly_fee)
+
+    def credit(self, lost_from: str, lost_steps: str) -> Money | None:
+        """Return what is paid, zero when refused, None without a fee to pay in. R6"""
+        if self.fee is None:
+            return None
+        rate = self._capped(self.rate(self.steps(lost_from, lost_steps))) if self.is_granted else Fraction()
+        return rounded(Fraction(self.fee.amount) * rate / 100, self.fee.currency)
+
+    def _capped(self, rate: Fraction) -> Fraction:
+        cap = self.rules.readings.cap_percent
+        return rate if cap is None else min(rate, Fraction(cap))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the decision should be told."""
+        readings = self.rules.readings
+        rate = self._capped(self.rate(self.steps(readings.lost_from, readings.lost_steps)))
+        return ["above_monthly_fee"] if self.is_granted and self.fee is not None and rate > 100 else []
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the decision in its fixed shape, format 1."""
+        readings, request = self.rules.readings, self.state.request
+        steps = self.steps(readings.lost_from, readings.lost_steps)
+        because = {*self.availability.because, *(p for c in self.conditions for p in c.because)}
+        return {
+            "claim": self.stream,
+            "customer": request.customer,
+            "service": request.service,
+            "from": request.from_.isoformat(),
+            "until": request.until.isoformat(),
+            "verdict": "granted" if self.is_granted else "refused",
+            "conditions": [c.as_json() for c in self.conditions],
+            "availability": self.availability.as_json(),
+            "lost_percent": truncated(self.lost(readings.lost_from), 4),
+            "steps": _steps_json(steps, readings.lost_steps),
+            "rate_percent": truncated(self.rate(steps), 4),
+            "monthly_fee": money_json(self.fee),
+            "credit": money_json(self.credit(readings.lost_from, readings.lost_steps)),
+            "other_readings": [
+                {
+                    "lost_from": a,
+                    "lost_steps": b,
+                    "steps": _steps_json(self.steps(a, b), b),
+                    "credit": money_json(self.credit(a, b)),
+                }
+                for a, b in PAIRS
+                if (a, b) != (readings.lost_from, readings.lost_steps)
+            ],
+            "warnings": self.warnings,
+            "terms": self.rules.terms.id,
+            "readings": readings.as_json(),
+            "basis": {"entries": self.entries, "as_of": stamp(self.as_of), "root": None},
+            "format": FORMAT,
+            "clauses": in_order([*self.availability.clauses, *(c.clause for c in self.conditions)]),
+            "because": sorted(because),
+            "doubts": self.availability.doubts,
+        }
+
+
+def assess(judgement: Judgement, stream: str) -> Assessment:
+    """Return a claim judged in the terms in force at its period's end. Nothing is recorded."""
+    state = claim(judgement, stream)
+    request = state.request
+    begin, end = period(judgement, request)
+    rules = judgement.rules_at(end - SECOND)
+    used = used_by_others(judgement, stream, request) if rules.readings.reused_downtime == "once" else []
+    found = availability(Downtime(judgement), request.customer, request.service, begin, end, used)
+    fee, fee_entries = _fee(judgement, request, begin, end, rules.readings)
+    opening = sorted(state.opening.positions)
+    target = rules.terms.availability
+    conditions = [
+        Condition(
+            "agreement",
+            bool(fee_entries),
+            {"at": stamp(end - SECOND), "monthly_fee": money_json(fee)},
+            "§scope",
+            sorted({p for x in fee_entries for p in x.positions}),
+        ),
+        Condition(
+            "twelve_months",
+            _is_twelve_months(request, target.months, rules.readings),
+            {
+                "from": request.from_.isoformat(),
+                "until": request.until.isoformat(),
+                "expected_until": months_after(request.from_, target.months).isoformat(),
+            },
+            "§availability-target",
+            opening,
+        ),
+        Condition(
+            "ended",
+            end <= state.opening.time,
+            {"ended_at": stamp(end), "requested_at": stamp(state.opening.time)},
+            "§availability-credit",
+            opening,
+        ),
+        Condition(
+            "below_target",
+            found.is_met is False,
+            {"availability_percent": _percent(found), "target_percent": str(target.target_percent)},
+            "§availability-target",
+            found.because,
+        ),
+    ]
+    missing = [line for o in found.outages for line in _missing(o.stream, o.state.determined, o.state.attributed)]
+    return Assessment(
+        stream,
+        state,
+        rules,
+        found,
+        conditions,
+        fee,
+        judgement.history.last_position,
+        judgement.as_of,
+        missing,
+    )
+
+
+def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, datetime]:
+    """Return a claim's period as instants: its dates begin at midnight in the zone of the customer's desk."""
+    zone = judgement.zone_of(request.customer, judgement.rules_at(judgement.as_of))
+    return judgement.instant_of(request.from_, zone), judgement.instant_of(request.until, zone)
+
+
+def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested) -> list[Span]:
+    """Return the downtime that other granted claims of the customer and service have used up. R27
+
+    Each decision in force is made again on its own basis, in order of recording; a second belongs to the first.
+    """
+    granted: list[tuple[int, str, dict[str, Any]]] = []
+    for other, entries in judgement.history.all(judgement.as_of, "claim"):
+        state = folded(entries)
+        same = (state.request.customer, state.request.service) == (request.customer, request.service)
+        decision = state.recorded()
+        if same and state.decision and decision and decision.get("verdict") == "granted":
+            granted.append((state.decision.position, other, decision))
+    used: list[Span] = []
+    others: list[Span] = []
+    for position, other, decision in sorted(granted, key=lambda g: g[0]):
+        then = judgement_of(judgement.history, decision, position)
+        asked = claim(then, other).request
+        found = availability(Downtime(then), asked.customer, asked.service, *period(then, asked))
+        own = minus(found.counted, used)
+        used = union([*used, *own])
+        if other != stream:
+            others += own
+    return union(others)
+
+
+def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
+    """Return the judgement a recorded decision was made with: its entries, instant, terms and readings.
+
+    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests.
+    """
+    basis, readings = decision.get("basis"), decision.get("readings")
+    try:
+        if not isinstance(basis, dict) or not isinstance(readings, dict):
+            raise ValueError("no basis and readings")
+        entries, as_of = int(basis["entries"]), instant(basis["as_of"])
+        if not 0 <= entries < position:
+            raise ValueError("its basis lies beyond its own entry")
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadTerms(f"entry {position}", f"the decision cannot be made again: {error}", "revise the claim") from None
+    changes = {k: v for k, v in readings.items() if k in READING_IDS}
+    terms = decision.get("terms")
+    then = Judgement(history.at_entry(entries), as_of, changes=changes)
+    if terms is not None and terms not in [v.terms.id for v in then.terms_book.versions]:
+        raise BadTerms(f"entry {position}", f"the terms {terms!r} of the decision are not posted", "post them again")
+    return then
+
+
+def months_after(on: date, months: int) -> date:
+    """Return the date so many months later; 29 February becomes 28 February in a common year."""
+    year, month = divmod(on.year * 12 + on.month - 1 + months, 12)
+    for day in range(on.day, on.day - 4, -1):
+        try:
+            return date(year, month + 1, day)
+        except ValueError:
+            continue
+    raise AssertionError("every month has 28 days")
+
+
+def _is_twelve_months(request: e.CreditRequested, months: int, readings: Readings) -> bool:
+    whole = request.until == months_after(request.from_, months)
+    if readings.period == "calendar_year":
+        return whole and (request.from_.month, request.from_.day) == (1, 1)
+    return whole
+
+
+def _fee(
+    judgement: Judgement, request: e.CreditRequested, begin: datetime, end: datetime, readings: Readings
+) -> tuple[Money | None, list[Entry]]:
+    """Return the monthly fee the credit is a share of, and the entries that set it; nothing without an agreement. R5"""
+    agreement = judgement.agreements.get(request.customer)
+    last = agreement.fee_at(request.service, end - SECOND) if agreement else None
+    if agreement is None or last is None:
+        return None, []
+    if readings.fee == "period_end":
+        return last[0], [last[1]]
+    mean = average_fee(agreement, request.service, (begin, end))
+    assert mean is not None
+    entries = [c.entry for c in agreement.changes if c.at < end]
+    return rounded(mean, last[0].currency), entries
+
+
+def _percent(found: Availability) -> str | None:
+    return None if found.value is None else truncated(found.value * 100, 4)
+
+
+def _steps_json(steps: Fraction, lost_steps: str) -> int | str:
+    return truncated(steps, 4) if lost_steps == "exact" else int(steps)
+
+
+def _missing(stream: str, determined: Entry | None, attributed: Entry | None) -> list[str]:
+    found = []
+    if determined is None:
+        command = f"sla-ledger record TimeframeDetermined {stream} --from T --until T --evidence VERSION --reason TEXT"
+        found.append(f"{stream} undetermined: {command}")
+    if attributed is None:
+        command = f"sla-ledger record OutageAttributed {stream} --cause failure --reason TEXT"
+        found.append(f"{stream} unattributed: {command}")
+    return found

@@ -1,0 +1,1 @@
+"""The top floor: arguments and the clock in, one function called, its finding printed."""

@@ -1,0 +1,152 @@
+"""Findings on their way out: tables that are never cut, JSON in a fixed order, CSV and TSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from ledger.text import clean
+from projections.shell.scope import Scope
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def rows(scope: Scope, found: list[dict[str, Any]], columns: Iterable[str] | None = None) -> None:
+    """Print rows; `columns` are those a table shows, all of them go into the other formats."""
+    chosen = form(scope)
+    if chosen == "json":
+        write(as_json(found))
+    elif chosen == "jsonl":
+        for row in found:
+            write(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+    elif chosen == "table":
+        _table(found, list(columns or (found[0] if found else ())))
+    elif found:
+        _separated(found, list(found[0]), chosen)
+
+
+def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:
+    """Print one object: its JSON, its fields in CSV or TSV, or the lines a person reads."""
+    chosen = form(scope, piped="table")
+    if chosen == "json":
+        write(as_json(found))
+    elif chosen == "jsonl":
+        write(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+    elif chosen == "table":
+        for line in text:
+            write(clean(line))
+    else:
+        _separated([{"field": k, "value": v} for k, v in found.items()], ["field", "value"], chosen)
+
+
+def form(scope: Scope, piped: str = "tsv") -> str:
+    """Return the format to print in: as asked, else a table on a terminal and `piped` in a pipe."""
+    return scope.format or ("table" if sys.stdout.isatty() else piped)
+
+
+def as_json(found: Any) -> str:
+    """Return JSON for people and programs: two spaces, keys as they come, characters as they are."""
+    return json.dumps(found, ensure_ascii=False, indent=2)
+
+
+def write(line: str) -> None:
+    """Write a line to standard output."""
+    sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """Write a message to standard error."""
+    typer.echo(clean(line), err=True)
+
+
+def cell(value: Any) -> str:
+    """Return a value as the text of one cell: money as `600.00 NOK`, lists with commas, nothing as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        if set(value) == {"amount", "currency"}:
+            return f"{value['amount']} {value['currency']}"
+        if set(value) == {"numerator", "denominator", "percent"}:
+            return str(value["percent"])
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, list):
+        plain = all(not isinstance(v, dict | list) for v in value)
+        return ",".join(map(str, value)) if plain else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return clean(str(value))
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Any]:
+    """Yield a function to call with the number of things done; a bar on a terminal's standard error, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _table(found: list[dict[str, Any]], columns: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = any(isinstance(r.get(column), int) and not isinstance(r.get(column), bool) for r in found)
+        table.add_column(
+            Text(column.replace("_", " ")), justify="right" if numeric else "left", overflow="fold", no_wrap=True
+        )
+    for row in found:
+        table.add_row(*(Text(cell(row.get(c)), style=_style(c, row.get(c))) for c in columns))
+    console = Console(highlight=False)
+    needed = Console(width=100_000).measure(table).maximum
+    if needed > console.width or not sys.stdout.isatty():
+        console.width = max(needed, 20)
+    console.print(table, soft_wrap=False)
+
+
+def _style(column: str, value: Any) -> str:
+    if column != "verdict":
+        return ""
+    return {"breached": "red", "overdue": "red", "refused": "red", "met": "green", "granted": "green"}.get(
+        str(value), ""
+    )
+
+
+def _separated(found: list[dict[str, Any]], columns: list[str], chosen: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(
+        text,
+        delimiter="," if chosen == "csv" else "\t",
+        lineterminator="\n",
+        quoting=csv.QUOTE_MINIMAL if chosen == "csv" else csv.QUOTE_NONE,
+        quotechar='"' if chosen == "csv" else None,
+        escapechar=None if chosen == "csv" else "\\",
+    )
+    writer.writerow(columns)
+    for row in found:
+        cells = [cell(row.get(c)) for c in columns]
+        if chosen == "csv":
+            cells = [_defused(row.get(c), t) for c, t in zip(columns, cells, strict=True)]
+        writer.writerow(cells)
+    sys.stdout.write(text.getvalue())
+
+
+def _defused(value: Any, text: str) -> str:
+    """Return a cell that a spreadsheet will not run: text that begins like a formula gets an apostrophe."""
+    if isinstance(value, str) and text.lstrip(" \u00a0").startswith(_FORMULA):
+        return f"'{text}"
+    return text

@@ -1,0 +1,28 @@
+"""All modules are imported before any test freezes the clock; hypothesis has a short and a long profile."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+
+import freezegun
+import hypothesis
+
+import ledger
+import projections
+
+for package in (ledger, projections):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+
+freezegun.configure(extend_ignore_list=["eventsourcing.persistence"])
+
+hypothesis.settings.register_profile(
+    "short",
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("short"), max_examples=3000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
