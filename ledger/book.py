@@ -96,26 +96,30 @@ class Ledger(Application[str]):
         Raises Refused for the first that its stream does not accept, BadLine when a correction's data do not fit,
         Conflict when another writer came first.
         """
-        outcome = self.take(facts)
+        outcome = self.judge(facts)
         for reject in outcome.rejects:
             raise reject.error()
         there = {e.position: e for fact, _ in outcome.already for e in self.stream(fact.stream)}
-        return [there[position] for _, position in outcome.already] + outcome.added
+        return [there[position] for _, position in outcome.already] + self.append(outcome.added)
 
-    def take(self, facts: Iterable[Fact], *, keep_good: bool = False, dry_run: bool = False) -> Outcome:
-        """Judge facts in their order and append those accepted, in one transaction.
+    def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
+        """Return what would become of facts, in their order; nothing is appended yet.
 
-        With rejects and not `keep_good`, or with `dry_run`, nothing is appended.
+        by_content: a fact equal to an entry without a command id is already there too.
         """
         facts = list(facts)
         with _storage_errors(str(self.path)):
             known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
-            outcome = judged(facts, Streams(lambda s: self.stream(s)), self.last_position(), known, clock.now())
-        if outcome.added and not dry_run and (keep_good or not outcome.rejects):
-            outcome.added = self._append(outcome.added)
-        return outcome
+        return judged(facts, Streams(self.stream), self.last_position(), known, clock.now(), by_content=by_content)
 
-    def _append(self, entries: list[Entry]) -> list[Entry]:
+    def append(self, entries: list[Entry]) -> list[Entry]:
+        """Append entries that were judged acceptable, in one transaction, and return them as they were stored.
+
+        Raises Conflict when another writer came first, StorageFailed when they could not be written; whether they are
+        in the ledger after all is looked up by command id before either is raised.
+        """
+        if not entries:
+            return []
         try:
             recordings = self.save(*entries)
             return [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
@@ -146,13 +150,22 @@ class Ledger(Application[str]):
 
 
 def judged(
-    facts: Sequence[Fact], streams: Streams, last_position: int, known: dict[str, int], recorded_at: datetime
+    facts: Sequence[Fact],
+    streams: Streams,
+    last_position: int,
+    known: dict[str, int],
+    recorded_at: datetime,
+    *,
+    by_content: bool = False,
 ) -> Outcome:
     """Return what becomes of facts, each judged against its stream with those accepted before it."""
     outcome, known = Outcome(), dict(known)
     for fact in facts:
         if fact.command_id is not None and fact.command_id in known:
             outcome.already.append((fact, known[fact.command_id]))
+            continue
+        if by_content and (there := streams[fact.stream].holds(fact)):
+            outcome.already.append((fact, there))
             continue
         position = last_position + len(outcome.added) + 1
         version = streams[fact.stream].version + 1
@@ -190,7 +203,7 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
         ledger = Ledger(draft, "rwc")
         try:
             if entries:
-                ledger._append(list(entries))
+                ledger.append(list(entries))
             if facts:
                 ledger.record(*facts)
         finally:

@@ -1,4 +1,4 @@
-"""Every event: one frozen class, one sentence, one clause. A field is a fact that a witness could state, never a result.
+"""Every event: one frozen class, one sentence, one clause. Fields are facts a witness could state, never results.
 
 An event's stored name is its class name; `EVENTS` is the registry. Optional fields that are left out are not stored,
 so that the same fact always gives the same bytes.
@@ -437,6 +437,7 @@ class CreditGranted(Event):
     clause = "§availability-credit"
     decision: JsonObject
     decided_by: Identifier
+    reason: Reason | None = None
 
 
 class CreditRefused(Event):
@@ -445,6 +446,7 @@ class CreditRefused(Event):
     clause = "§availability-credit"
     decision: JsonObject
     decided_by: Identifier
+    reason: Reason | None = None
 
 
 class CreditDisputed(Event):
@@ -469,6 +471,7 @@ class CreditRevised(Event):
     clause = "§availability-credit"
     decision: JsonObject
     decided_by: Identifier
+    reason: Reason | None = None
 
 
 class CreditIssued(Event):

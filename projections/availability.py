@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 from ledger import events as e
@@ -286,7 +285,7 @@ class Downtime:
 def availability(
     downtime: Downtime, customer: str, service: str, begin: datetime, end: datetime, used: list[Span] | None = None
 ) -> Availability:
-    """Return the availability of a service for a customer over `[begin, end)`; the period ends at `as_of` at the latest.
+    """Return the availability of a service for a customer over `[begin, end)`, at most until `as_of`.
 
     customer: `*` for anybody. used: downtime that other granted claims have used up (R27).
     """
@@ -348,14 +347,9 @@ def _gap(entry: Entry) -> Span:
     return entry.event.from_, entry.event.until
 
 
-@lru_cache(maxsize=1)
-def _always() -> tuple[str, ...]:
-    return ("§availability-target", "§service-availability")
-
-
 def _explain(found: Availability, judgement: Judgement, cut: bool) -> None:
     """Set clauses, entries and doubts."""
-    clauses, positions = set(_always()), set(found.rules.positions)
+    clauses, positions = {"§availability-target", "§service-availability"}, set(found.rules.positions)
     doubts = {"cut_at_as_of"} if cut else set()
     for judged in found.outages:
         clauses.add("§availability-calculation")

@@ -1,4 +1,4 @@
-"""What every projection is handed besides its state: the history, the instant, the terms, and calendars made of them."""
+"""What every projection is handed: the history, the instant, the terms, and the calendars made of them."""
 
 from __future__ import annotations
 

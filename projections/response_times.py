@@ -16,7 +16,7 @@ from ledger.entry import Entry
 from ledger.values import stamp
 from projections.business_time import Calendar, local_instant, working_day_after
 from projections.judgement import ALWAYS_OPEN, Judgement, Rules, in_order
-from projections.spans import SECOND, Span, clip, total, union
+from projections.spans import SECOND, Span, clip, union
 
 KINDS = ("incident", "request")
 
@@ -217,7 +217,7 @@ def due_time(verdict: Verdict, target: str, judgement: Judgement, base: datetime
     calendar = ALWAYS_OPEN if by_clock else verdict.calendar
     if by_clock and verdict.state.case.channel == "phone" and not verdict.calendar.is_open(base):
         base = verdict.calendar.add(base, SECOND) - SECOND  # R30: the clock of a call starts at the next opening
-    pauses = [s for s in clip(verdict.pauses, base, verdict.ended_at)] if base < verdict.ended_at else []
+    pauses = clip(verdict.pauses, base, verdict.ended_at)
     if goal.hours is not None:
         wanted = timedelta(hours=goal.hours)
         due = calendar.add(base, wanted)
@@ -256,7 +256,7 @@ def _measure(verdict: Verdict) -> None:
 
 def _decide(verdict: Verdict, judgement: Judgement, assigned: list[Entry], cancelled: Entry | None) -> None:
     """Set due time and verdict."""
-    current, base = verdict.rules.terms.priorities.unassigned, None
+    current: str = verdict.rules.terms.priorities.unassigned
     if verdict.state.case.remote_assistance:
         assigned, current = [], verdict.rules.terms.priorities.remote_assistance
     due = due_time(verdict, current, judgement)
@@ -352,8 +352,3 @@ def _priority(entry: Entry) -> str:
 def _what(entry: Entry) -> str:
     assert isinstance(entry.event, e.AccessRequested)
     return entry.event.what
-
-
-def paused_total(verdict: Verdict) -> int:
-    """Return the seconds of all pauses on the wall clock."""
-    return total(verdict.pauses)

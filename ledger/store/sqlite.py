@@ -64,6 +64,10 @@ BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
     f"PRAGMA user_version = {FORMAT}",
 )
 
+_SELECT = "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+_SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
+_SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
+
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
     """Return whether this SQLite is free of the bug that can damage a file in WAL mode."""
@@ -186,10 +190,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """Return the stored entries of a stream, with their positions."""
-        statement = (
-            "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
-            f" ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT ?"
-        )
+        statement = _SELECT_DESCENDING if desc else _SELECT_ASCENDING
         with self.datastore.transaction(commit=False) as c:
             c.execute(
                 statement, (originator_id, gt or 0, 2**62 if lte is None else lte, -1 if limit is None else limit)

@@ -14,15 +14,30 @@ from ledger.text import clean
 
 
 def lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line of a file, or of standard input for `-`; empty lines are passed over."""
+    """Yield number and text of each line of a file; `-` is standard input. Empty lines are passed over."""
+    name = "standard input" if path == "-" else path
+    for number, raw in raw_lines(path):
+        yield number, decoded(raw, name, number)
+
+
+def raw_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each line that is not empty, without its end; NotFound for a file that is not there."""
     if path == "-":
-        yield from _numbered(sys.stdin.buffer, "standard input")
+        yield from _numbered(sys.stdin.buffer)
         return
     try:
         with Path(path).open("rb") as file:
-            yield from _numbered(file, path)
+            yield from _numbered(file)
     except OSError as error:
         raise NotFound(clean(path), f"cannot be read: {error.strerror}", "check the file's name") from None
+
+
+def decoded(raw: bytes, name: str, number: int) -> str:
+    """Return the text of a line, or raise BadLine when it is not UTF-8."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadLine(f"{clean(name)}, line {number}", "not UTF-8") from None
 
 
 def read(path: str) -> list[Entry]:
@@ -59,11 +74,7 @@ def entries_of(numbered: Iterable[tuple[int, str]], name: str) -> list[Entry]:
     return found
 
 
-def _numbered(file: Iterator[bytes], name: str) -> Iterator[tuple[int, str]]:
+def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     for number, raw in enumerate(file, 1):
-        try:
-            text = raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise BadLine(f"{clean(name)}, line {number}", "not UTF-8") from None
-        if text.strip():
-            yield number, text
+        if raw.strip():
+            yield number, raw.rstrip(b"\r\n")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-from ledger.entry import Entry, corrected_event
+from ledger.entry import Entry, Fact, corrected_event, event_data
 from ledger.errors import BadLine
 from ledger.events import EntryCorrected, EntryWithdrawn, Event
 from ledger.streams import agreements, backups, cases, claims, maintenance, observations, outages, posted_terms
@@ -95,6 +95,7 @@ class Stream:
         self.entries: list[Entry] = list(entries)
         self._effective = effective(self.entries)
         self._state: Any = None
+        self._unnamed: dict[tuple[str, datetime, str], int] | None = None
         if self._effective:
             self._state, _ = _fold(self._effective)
 
@@ -102,6 +103,13 @@ class Stream:
     def version(self) -> int:
         """The last entry's version, 0 for an empty stream."""
         return self.entries[-1].version if self.entries else 0
+
+    def holds(self, fact: Fact) -> int | None:
+        """Return the position of an entry without command id that says the same as a fact, None without one."""
+        if self._unnamed is None:
+            unnamed = [e for e in self.entries if e.command_id is None]
+            self._unnamed = {(e.name, e.time, event_data(e.event)): e.position for e in unnamed}
+        return self._unnamed.get((fact.event.name, fact.time, event_data(fact.event))) if self._unnamed else None
 
     def refuse(self, entry: Entry) -> Refusal | None:
         """Return why the stream does not accept the entry as its next, or None."""

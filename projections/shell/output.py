@@ -15,7 +15,7 @@ import typer
 from ledger.text import clean
 from projections.shell.scope import Scope
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")  # noqa: RUF001
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 
 
 def rows(scope: Scope, found: list[dict[str, Any]], columns: Iterable[str] | None = None) -> None:

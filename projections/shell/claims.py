@@ -1,0 +1,226 @@
+"""The life of a claim, from submission to issue, and the audit of its decision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ledger.entry import Fact, parsed_event
+from ledger.errors import Undecided
+from projections import audit as audits
+from projections import credits
+from projections.judgement import Judgement
+from projections.shell import output
+from projections.shell.entries import claim_status, entry_row
+from projections.shell.explanations import claim_derivation
+from projections.shell.recording import Actor, At, append, default_actor, happened_at
+from projections.shell.scope import Scope, option_instant, reading, stream_id, writing
+
+claim = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Submit, assess and decide service credits.")
+Claim = Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")]
+DecidedBy = Annotated[str | None, typer.Option(metavar="WHO", help="who decides (default: the actor)")]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="why")]
+
+
+@claim.command()
+@writing
+def submit(
+    scope: Scope,
+    claim: Claim,
+    customer: Annotated[str, typer.Option(help="who asks")],
+    service: Annotated[str, typer.Option(help="for which service")],
+    begin: Annotated[str, typer.Option("--from", metavar="DATE", help="the period's first day")],
+    end: Annotated[str, typer.Option("--until", metavar="DATE", help="the day after its last")],
+    notified: Annotated[
+        list[str] | None, typer.Option(metavar="STREAM", help="a case that told us; repeatable")
+    ] = None,
+    at: At = None,
+    actor: Actor = None,
+) -> None:
+    """A customer asks for a credit over twelve months.
+
+    \b
+    Example:
+      sla-ledger claim submit 2025 --customer acme --service licence --from 2025-01-01 --until 2026-01-01
+    """
+    data: dict[str, Any] = {"customer": customer, "service": service, "from": begin, "until": end}
+    if notified:
+        data["notified"] = notified
+    _append(scope, claim, "CreditRequested", data, at, actor)
+
+
+@claim.command()
+@reading
+def assess(
+    scope: Scope,
+    claim: Claim,
+    provisional: Annotated[bool, typer.Option("--provisional", help="even if something is still missing")] = False,
+) -> None:
+    """What the decision would be. Nothing is recorded.
+
+    \b
+    Example:
+      sla-ledger claim assess 2025 --reading lost_steps=exact
+    """
+    judgement = scope.judgement()
+    stream = stream_id(claim, "claim")
+    assessed = credits.assess(judgement, stream)
+    if assessed.missing and not provisional:
+        raise Undecided(stream, assessed.missing)
+    output.thing(scope, assessed.as_json(), claim_derivation(judgement, stream)[1])
+
+
+@claim.command()
+@reading
+def decide(
+    scope: Scope, claim: Claim, decided_by: DecidedBy = None, reason: Reason = None, at: At = None, actor: Actor = None
+) -> None:
+    """Decide a claim and record the credit granted or refused, with all it rests on.
+
+    \b
+    Example:
+      sla-ledger claim decide 2025 --decided-by finance.lead
+    """
+    judgement, stream = _judged_at(scope, at), stream_id(claim, "claim")
+    decision = _decision(judgement, stream)
+    name = "CreditGranted" if decision["verdict"] == "granted" else "CreditRefused"
+    _record_decision(scope, stream, name, decision, decided_by, reason, at, actor, judgement)
+
+
+@claim.command()
+@reading
+def revise(
+    scope: Scope, claim: Claim, decided_by: DecidedBy = None, reason: Reason = None, at: At = None, actor: Actor = None
+) -> None:
+    """Decide a disputed claim anew; the first decision stays in the record."""
+    judgement, stream = _judged_at(scope, at), stream_id(claim, "claim")
+    _record_decision(
+        scope, stream, "CreditRevised", _decision(judgement, stream), decided_by, reason, at, actor, judgement
+    )
+
+
+@claim.command()
+@writing
+def dispute(
+    scope: Scope,
+    claim: Claim,
+    by: Annotated[str, typer.Option(metavar="WHO", help="who contests it")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why")],
+    at: At = None,
+    actor: Actor = None,
+) -> None:
+    """Contest a decision."""
+    _append(scope, claim, "CreditDisputed", {"reason": reason, "by": by}, at, actor)
+
+
+@claim.command()
+@writing
+def uphold(
+    scope: Scope,
+    claim: Claim,
+    decided_by: DecidedBy = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why")] = "the decision stands",
+    at: At = None,
+    actor: Actor = None,
+) -> None:
+    """Let a disputed decision stand."""
+    data = {"reason": reason, "decided_by": decided_by or actor or default_actor()}
+    _append(scope, claim, "DecisionUpheld", data, at, actor)
+
+
+@claim.command()
+@writing
+def issue(
+    scope: Scope,
+    claim: Claim,
+    reference: Annotated[str, typer.Option(metavar="REF", help="the credit note or payment")],
+    at: At = None,
+    actor: Actor = None,
+) -> None:
+    """Note that a granted credit was paid."""
+    _append(scope, claim, "CreditIssued", {"reference": reference}, at, actor)
+
+
+@claim.command()
+@reading
+def show(scope: Scope, claim: Claim) -> None:
+    """Where a claim stands, and its decision as it was recorded."""
+    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    state = credits.claim(judgement, stream)
+    entries = [entry_row(x) for x in judgement.history.recorded(stream)]
+    found = {"claim": stream, **claim_status(state), "decision": state.recorded(), "entries": entries}
+    shown = [f"{k.replace('_', ' ')}: {output.cell(v)}" for k, v in claim_status(state).items()]
+    shown += [f"  {x['position']:>6}  {x['time']}  {x['type']}" for x in entries]
+    output.thing(scope, found, [stream, *shown])
+
+
+@reading
+def audit(scope: Scope, claim: Claim) -> None:
+    """Make a recorded decision again from its basis: reproduced or differs; then what is known today.
+
+    \b
+    Example:
+      sla-ledger audit claim:2025
+    """
+    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    found = audits.audit(judgement, stream)
+    output.thing(scope, found, _audit_text(found))
+    if found["differences"]:
+        raise typer.Exit(1)
+
+
+def _audit_text(found: dict[str, Any]) -> list[str]:
+    today, basis = found["today"], found["basis"] or {}
+    lines = [
+        f"{found['claim']}: {found['result']}",
+        f"  the decision is entry {found['decision_entry']}, made from the entries up to {basis.get('entries')}"
+        f" and judged at {basis.get('as_of')}",
+    ]
+    lines += [
+        f"  differs in {d['field']}: recorded {output.cell(d['recorded'])}, recomputed {output.cell(d['recomputed'])}"
+        for d in found["differences"]
+    ]
+    lines.append(
+        f"  today: {today['verdict']}, {output.cell(today['credit']) or 'no credit'},"
+        f" {today['entries_since']} entries recorded since its basis"
+    )
+    return lines + [f"  missing: {m}" for m in today["missing"]]
+
+
+def _judged_at(scope: Scope, at: str | None) -> Judgement:
+    """Return what to decide with: judged at --as-of, else at the time of the decision."""
+    return scope.judgement(as_of=option_instant(at, "--at"))
+
+
+def _decision(judgement: Judgement, stream: str) -> dict[str, Any]:
+    assessed = credits.assess(judgement, stream)
+    if assessed.missing:
+        raise Undecided(stream, assessed.missing)
+    return assessed.as_json()
+
+
+def _record_decision(
+    scope: Scope,
+    stream: str,
+    name: str,
+    decision: dict[str, Any],
+    decided_by: str | None,
+    reason: str | None,
+    at: str | None,
+    actor: str | None,
+    judgement: Judgement,
+) -> None:
+    data: dict[str, Any] = {"decision": decision, "decided_by": decided_by or actor or default_actor()}
+    if reason:
+        data["reason"] = reason
+    quiet = Scope(db=scope.db)
+    _append(quiet, stream, name, data, at, actor)
+    output.thing(scope, decision, claim_derivation(judgement, stream)[1])
+
+
+def _append(scope: Scope, claim: str, name: str, data: dict[str, Any], at: str | None, actor: str | None) -> None:
+    stream = stream_id(claim, "claim")
+    event = parsed_event(name, data, f"claim {name}")
+    who = actor or default_actor()
+    append(scope, Fact(stream, happened_at(at), event, who))

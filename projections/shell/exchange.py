@@ -1,0 +1,203 @@
+"""Files in and out: import with rejects and counts, export of every entry."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ledger.book import Ledger, Outcome, create
+from ledger.entry import Fact, from_line, to_line
+from ledger.errors import BadLine, LedgerError
+from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
+from ledger.store import stream_file
+from ledger.text import clean
+from projections.shell import output
+from projections.shell.reports import one_of
+from projections.shell.scope import Scope, reading, writing
+
+SOURCES = ("native", "servicenow", "upptime")
+SHOWN = 20
+
+
+@writing
+def import_(
+    scope: Scope,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files to bring in; - for standard input")],
+    source: Annotated[str, typer.Option("--from", metavar="KIND", help="native, servicenow or upptime")] = "native",
+    zone: Annotated[str | None, typer.Option(help="the zone of times without one, like Europe/Oslo")] = None,
+    heads: Annotated[str | None, typer.Option(metavar="JSON", help="upptime: the file with each site's start")] = None,
+    attribute: Annotated[str | None, typer.Option(metavar="CAUSE", help="upptime: settle frames and cause")] = None,
+    decided_by: Annotated[str | None, typer.Option(metavar="WHO", help="upptime: who settles them")] = None,
+    rejects: Annotated[
+        str | None, typer.Option(metavar="R.jsonl", help="set bad rows aside here, take the rest")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="judge everything, add nothing")] = False,
+    verbatim: Annotated[bool, typer.Option("--verbatim", help="make the ledger an exact copy of an export")] = False,
+) -> None:
+    """Bring in facts from files. The same rows again add nothing.
+
+    Without --rejects one bad row refuses everything; with it the good rows enter together and the bad ones are written
+    there, with line and reason.
+
+    \b
+    Examples:
+      sla-ledger import history.jsonl
+      sla-ledger import --from servicenow log.csv.gz --zone Europe/Oslo --rejects rejects.jsonl
+      sla-ledger import --from upptime status_commits.csv --heads sites_head.json --attribute failure --decided-by ops
+      sla-ledger --db copy.db import --verbatim export.jsonl
+    """
+    one_of("--from", source, SOURCES)
+    if verbatim:
+        _copy(scope, files)
+        return
+    ledger = Ledger(scope.path)
+    try:
+        batches = {f: _batch(f, source, zone, heads, attribute, decided_by) for f in files}
+        facts = [fact for batch in batches.values() for fact in batch.facts]
+        origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts}
+        bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
+        outcome = ledger.judge(facts, by_content=True)
+        bad += [
+            (
+                f,
+                BadRow(
+                    r.fact.line,
+                    f"{r.fact.stream}, {r.fact.event.name}: {r.what} ({r.reason})",
+                    batches[f].raw(r.fact.line),
+                ),
+            )
+            for r in outcome.rejects
+            for f in [origin[id(r.fact)]]
+        ]
+        bad.sort(key=lambda item: (files.index(item[0]), item[1].line))
+        if bad and rejects is None:
+            raise _refused(bad)
+        if not dry_run:
+            if rejects is not None:
+                _write_rejects(rejects, bad)
+            ledger.append(outcome.added)
+    finally:
+        ledger.close()
+    _report(scope, outcome, bad, sum(b.passed_over for b in batches.values()), dry_run)
+
+
+@reading
+def export(
+    scope: Scope,
+    as_: Annotated[str, typer.Option("--as", metavar="KIND", help="cloudevents")] = "cloudevents",
+) -> None:
+    """Write every entry: a CloudEvents 1.0 JSON object a line, ready for import --verbatim.
+
+    \b
+    Example:
+      sla-ledger export --as cloudevents > history.jsonl
+    """
+    one_of("--as", as_, ("cloudevents",))
+    for entry in scope.history().entries:
+        output.write(to_line(entry))
+
+
+def _copy(scope: Scope, files: list[str]) -> None:
+    if len(files) != 1:
+        raise typer.BadParameter("a copy is made of one file", param_hint="--verbatim")
+    path, entries = scope.path, stream_file.read(files[0])
+    for index, entry in enumerate(entries, 1):
+        if entry.position != index:
+            where = f"{clean(files[0])}, line {entry.position}"
+            raise BadLine(where, f"this is entry {index}: positions would change", "leave out empty and repeated lines")
+    create(path, entries)
+    output.note(f"{path}: a new ledger, an exact copy of {len(entries)} entries")
+
+
+def _batch(
+    file: str, source: str, zone: str | None, heads: str | None, attribute: str | None, decided_by: str | None
+) -> Batch:
+    with output.progress(f"reading {file}") as done:
+        if source == "servicenow":
+            from ledger.exchange import servicenow
+
+            if zone is None:
+                raise typer.BadParameter("the log's times have no zone; name it, like Europe/Oslo", param_hint="--zone")
+            return servicenow.read(file, zone=zone, progress=done)
+        if source == "upptime":
+            from ledger.exchange import upptime
+
+            if attribute is not None and decided_by is None:
+                raise typer.BadParameter("say who settles them: --decided-by WHO", param_hint="--attribute")
+            return upptime.read(file, heads=heads, attribute=attribute, decided_by=decided_by, progress=done)
+        return native(file)
+
+
+def native(file: str) -> Batch:
+    """Return the facts of a stream file; a line without a command id gets one made of its content."""
+    batch, texts, seen = Batch(), dict[int, str](), Counter[str]()
+    name = "standard input" if file == "-" else file
+    for number, text in stream_file.raw_lines(file):
+        batch.rows += 1
+        try:
+            fact = from_line(stream_file.decoded(text, name, number), name, number).fact
+        except BadLine as error:
+            batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
+            continue
+        texts[number] = text.decode()
+        batch.facts.append(_identified(fact, seen))
+    batch.raw = texts.__getitem__
+    return batch
+
+
+def _identified(fact: Fact, seen: Counter[str]) -> Fact:
+    if fact.command_id is not None:
+        return fact
+    first = command_id(fact_prefix(fact), fact.event)
+    seen[first] += 1
+    return replace(fact, command_id=command_id(fact_prefix(fact), fact.event, seen[first] - 1))
+
+
+def _refused(bad: list[tuple[str, BadRow]]) -> LedgerError:
+    file, row = bad[0]
+    more = "".join(f"\n  {clean(f)}, line {r.line}: {clean(r.reason)}" for f, r in bad[1:SHOWN])
+    left = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    rows = "row" if len(bad) == 1 else f"{len(bad)} rows"
+    todo = f"nothing was added; mend the {rows}, or set them aside: --rejects R.jsonl"
+    return LedgerError(f"{clean(file)}, line {row.line}", f"{clean(row.reason)}{more}{left}", todo)
+
+
+def _write_rejects(path: str, bad: list[tuple[str, BadRow]]) -> None:
+    """Write the rejects file whole or not at all."""
+    draft = Path(f"{path}.{os.getpid()}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", errors="backslashreplace") as out:
+            for file, row in bad:
+                item = {"file": file, "line": row.line, "reason": row.reason, "row": row.raw}
+                out.write(json.dumps(item, ensure_ascii=False) + "\n")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise LedgerError(
+            path, f"the rejects cannot be written: {error.strerror}", "nothing was added; name another file"
+        ) from None
+
+
+def _report(scope: Scope, outcome: Outcome, bad: list[tuple[str, BadRow]], passed_over: int, dry_run: bool) -> None:
+    found: dict[str, Any] = {
+        "added": len(outcome.added),
+        "already_there": len(outcome.already),
+        "rejected": len(bad),
+        "passed_over": passed_over,
+        "dry_run": dry_run,
+        "rejects": [{"file": f, "line": r.line, "reason": r.reason} for f, r in bad],
+    }
+    would = "would be " if dry_run else ""
+    text = [f"{would}added {found['added']}, already there {found['already_there']}, {would}rejected {len(bad)}"]
+    if passed_over:
+        text[0] += f", passed over {passed_over} rows that change nothing"
+    text += [f"  {f}, line {r.line}: {r.reason}" for f, r in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        text.append(f"  and {len(bad) - SHOWN} more, all in the rejects file")
+    output.thing(scope, found, text)

@@ -1,0 +1,315 @@
+"""Making a ledger and recording facts. `record` takes its options from the events themselves."""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import types
+import typing
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typer.core import TyperCommand, TyperGroup
+
+from ledger import clock, terms
+from ledger.book import Ledger, create
+from ledger.entry import Entry, Fact, parsed_event, to_line
+from ledger.errors import LedgerError
+from ledger.events import EVENTS, EntryCorrected, Event
+from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
+from ledger.text import clean, identifier, strict_json
+from ledger.values import Money
+from projections.shell import output
+from projections.shell.scope import Scope, option_instant, stream_id, writing
+
+ELSEWHERE = {
+    "TermsPosted": "sla-ledger terms post FILE",
+    "CreditGranted": "sla-ledger claim decide CLAIM",
+    "CreditRefused": "sla-ledger claim decide CLAIM",
+    "CreditRevised": "sla-ledger claim revise CLAIM",
+}
+At = Annotated[str | None, typer.Option(metavar="T", help="when it happened (default: now)")]
+Actor = Annotated[str | None, typer.Option(help="who records it (default: cli.USER)")]
+
+
+@writing
+def init(scope: Scope) -> None:
+    """Create a ledger and post the built-in terms, effective 23 September 2020.
+
+    \b
+    Example:
+      sla-ledger --db support.db init
+    """
+    path = scope.path
+    document = terms.parse(terms.built_in_document())
+    fact = Fact(f"terms:{document.id}", document.effective_from, terms.built_in(), default_actor())
+    create(path, facts=[fact])
+    output.note(f"{path}: a new ledger, terms {document.id} posted")
+
+
+class Events(TyperGroup):
+    """A command for each event, made of its fields."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all events that are recorded here."""
+        return [name for name in EVENTS if name not in ELSEWHERE]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command that records one event; refused by name for what is recorded elsewhere."""
+        if cmd_name in ELSEWHERE:
+            what = "decisions and terms are not recorded by hand"
+            raise LedgerError(f"record {cmd_name}", what, f"use: {ELSEWHERE[cmd_name]}")
+        if cmd_name not in EVENTS:
+            self.commands = {name: TyperCommand(name) for name in EVENTS}  # so that a near miss is suggested
+            return None
+        single = typer.Typer(rich_markup_mode=None, add_completion=False)
+        single.command(cmd_name, help=_help(EVENTS[cmd_name]))(_command(EVENTS[cmd_name]))
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write every event with its first sentence."""
+        with formatter.section("Events"):
+            formatter.write_dl([(name, _summary(EVENTS[name])) for name in self.list_commands(ctx)])
+
+
+record = typer.Typer(cls=Events, rich_markup_mode=None, invoke_without_command=True)
+
+
+@record.callback()
+def all_types(
+    ctx: typer.Context,
+    list_: Annotated[bool, typer.Option("--list", help="name all types, with the streams they belong to")] = False,
+) -> None:
+    """Append one fact: record TYPE STREAM --FIELD VALUE ...
+
+    \b
+    Examples:
+      sla-ledger record IncidentReported incident:INC-1 --customer acme --service licence --channel phone
+      sla-ledger record PriorityAssigned incident:INC-1 --priority medium --reason "poor picture"
+      sla-ledger record ResponseGiven incident:INC-1 --responder human --at 2026-03-27T15:00:00+01:00
+      sla-ledger record IncidentReported --help
+    """
+    if list_:
+        kinds = {n: [k for k, events in ACCEPTED.items() if EVENTS[n] in events] or ["any"] for n in EVENTS}
+        found = [
+            {"type": n, "streams": ",".join(kinds[n]), "clause": EVENTS[n].clause, "meaning": _summary(EVENTS[n])}
+            for n in EVENTS
+        ]
+        output.rows(Scope(format=(ctx.obj or {}).get("format")), found)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        raise typer.BadParameter("name a TYPE and a STREAM; see record --list", param_hint="TYPE")
+
+
+def default_actor() -> str:
+    """Return cli.USER, with the user's name made an identifier."""
+    try:
+        return f"cli.{identifier(getpass.getuser())}"
+    except (ValueError, OSError, KeyError):
+        return "cli.unknown"
+
+
+def append(scope: Scope, *facts: Fact) -> list[Entry]:
+    """Record facts and say so: the entries' lines as JSON, or one message each."""
+    ledger = Ledger(scope.path)
+    try:
+        before = ledger.last_position()
+        entries = ledger.record(*facts)
+    finally:
+        ledger.close()
+    for entry in entries:
+        known = "" if entry.position > before else ", already there"
+        if scope.format in ("json", "jsonl"):
+            output.write(to_line(entry))
+        else:
+            output.note(f"entry {entry.position}: {entry.name} in {entry.stream}, version {entry.version}{known}")
+    return entries
+
+
+def happened_at(at: str | None) -> datetime:
+    """Return the instant that --at names, now without it."""
+    return option_instant(at, "--at") or clock.now()
+
+
+def _command(model: type[Event]) -> Any:
+    """Return a function whose parameters are the event's fields, for the command line to read its options from."""
+    fields = {info.alias or name: info for name, info in model.model_fields.items()}
+
+    def command(
+        scope: Scope, stream: str, at: str | None, actor: str | None, command_id: str | None, **given: Any
+    ) -> None:
+        who = actor or default_actor()
+        text = given.pop("data_", None)
+        data = {k: _value(fields[k], v, k) for k, v in given.items() if v not in (None, [], ())}
+        if text is not None:
+            if model is EntryCorrected:
+                data["data"] = _json(text, "--data")
+            elif data:
+                raise typer.BadParameter("give the fields or --data, not both", param_hint="--data")
+            else:
+                data = _json(text, "--data")
+        if "decided_by" in fields and "decided_by" not in data and text is None:
+            data["decided_by"] = who
+        kinds = [k for k, events in ACCEPTED.items() if model in events] or list(ACCEPTED)
+        _need(model, data, fields, whole=text is not None and model is not EntryCorrected)
+        where = f"record {model.__name__}"
+        target = stream_id(stream, *(kinds if kind_of(stream) in kinds or ":" not in stream else [kind_of(stream)]))
+        if kind_of(target) not in ACCEPTED:
+            raise LedgerError(clean(target), f"{kind_of(target)!r} is no kind of stream", ADVICE["unknown_kind"])
+        event = parsed_event(model.__name__, data, where)
+        append(scope, Fact(target, happened_at(at), event, _identifier(who, "--actor"), _id(command_id)))
+
+    parameters = [
+        inspect.Parameter("stream", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_argument(model)),
+        *(_parameter(name, info) for name, info in fields.items() if not (model is EntryCorrected and name == "data")),
+        _keyword("data_", Annotated[str | None, typer.Option("--data", metavar="JSON", help=_data_help(model))]),
+        _keyword("at", At),
+        _keyword("actor", Actor),
+        _keyword("command_id", Annotated[str | None, typer.Option(metavar="ID", help="record this fact once only")]),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return writing(command)
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _argument(model: type[Event]) -> Any:
+    kinds = [k for k, events in ACCEPTED.items() if model in events]
+    return Annotated[str, typer.Argument(metavar="STREAM", help=f"like {kinds[0] if kinds else 'incident'}:REFERENCE")]
+
+
+def _data_help(model: type[Event]) -> str:
+    return "the right data of that entry" if model is EntryCorrected else "all fields at once, in place of the options"
+
+
+def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    option = f"--{name.replace('_', '-')}"
+    needed = "" if not info.is_required() else "required"
+    shape = _shape(info)
+    if shape is bool:
+        return _keyword(name, Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}")])
+    metavar = _metavar(info)
+    if shape is list:
+        annotation: Any = Annotated[
+            list[str] | None, typer.Option(option, metavar=metavar, help=f"{needed} repeatable".strip())
+        ]
+    else:
+        annotation = Annotated[str | None, typer.Option(option, metavar=metavar, help=needed)]
+    return _keyword(name, annotation)
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """Return what an annotation is made of: the members of a union, bare of Annotated and None."""
+    if typing.get_origin(annotation) is Annotated:
+        return _parts(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [p for a in typing.get_args(annotation) if a is not type(None) for p in _parts(a)]
+    return [annotation]
+
+
+def _shape(info: FieldInfo) -> Any:
+    parts = _parts(info.annotation)
+    if any(typing.get_origin(p) is tuple for p in parts):
+        return list
+    return parts[0] if parts[0] in (bool, int, Money) else dict if _is_object(parts[0]) else str
+
+
+def _is_object(part: Any) -> bool:
+    return typing.get_origin(part) is dict or (isinstance(part, type) and issubclass(part, BaseModel))
+
+
+def _metavar(info: FieldInfo) -> str:
+    for part in _parts(info.annotation):
+        if typing.get_origin(part) is typing.Literal:
+            choices = [str(c) for c in typing.get_args(part)]
+            return "|".join(choices) if len(choices) > 1 else f"VALUE|{choices[0]}"
+        if part is Money:
+            return "'1000.00 NOK'"
+        if part is datetime:
+            return "T"
+        if part is int:
+            return "N"
+        if typing.get_origin(part) is tuple:
+            item = _parts(typing.get_args(part)[0])[0]
+            if typing.get_origin(item) is typing.Literal:
+                return "|".join(map(str, typing.get_args(item)))
+            return "JSON" if _is_object(item) else "N" if item is int else "VALUE"
+    return "JSON" if _shape(info) is dict else "VALUE"
+
+
+def _value(info: FieldInfo, given: Any, name: str) -> Any:
+    """Return an option's text as the JSON value its field takes."""
+    hint, shape = f"--{name.replace('_', '-')}", _shape(info)
+    if shape is Money:
+        amount, _, currency = str(given).partition(" ")
+        return {"amount": amount, "currency": currency}
+    if shape is int:
+        return int(given) if str(given).isascii() and str(given).isdigit() else given
+    if shape is dict:
+        return _json(given, hint)
+    if shape is not list:
+        return given
+    if given == ["all"] and any(typing.get_origin(p) is typing.Literal for p in _parts(info.annotation)):
+        return "all"
+    items = next(typing.get_args(p)[0] for p in _parts(info.annotation) if typing.get_origin(p) is tuple)
+    item = _parts(items)[0]
+    if _is_object(item):
+        found = [_json(text, hint) for text in given]
+        return found[0] if len(found) == 1 and isinstance(found[0], list) else found
+    return [int(t) if item is int and t.isascii() and t.isdigit() else t for t in given]
+
+
+def _json(text: str, hint: str) -> Any:
+    try:
+        return strict_json(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not strict JSON: {clean(str(error))}", param_hint=hint) from None
+
+
+def _need(model: type[Event], data: Any, fields: dict[str, FieldInfo], *, whole: bool) -> None:
+    """Raise a usage error naming the options that are missing. An `evidence` list may be empty."""
+    if whole or not isinstance(data, dict):
+        return
+    if "evidence" in fields:
+        data.setdefault("evidence", [])
+    missing = [f"--{n.replace('_', '-')}" for n, info in fields.items() if info.is_required() and n not in data]
+    if missing:
+        raise typer.BadParameter(f"missing for {model.__name__}: {', '.join(missing)}", param_hint=missing[0])
+
+
+def _identifier(text: str, hint: str) -> str:
+    from pydantic import TypeAdapter, ValidationError
+
+    from ledger.values import Identifier
+
+    try:
+        return TypeAdapter(Identifier).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{clean(text)!r} is no identifier", param_hint=hint) from None
+
+
+def _id(text: str | None) -> str | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from ledger.values import CommandId
+
+    if text is None:
+        return None
+    try:
+        return TypeAdapter(CommandId).validate_python(text)
+    except ValidationError:
+        what = f"{clean(text)[:40]!r}: expected 1 to 400 printable characters without blanks"
+        raise typer.BadParameter(what, param_hint="--command-id") from None
+
+
+def _summary(model: type[Event]) -> str:
+    return (model.__doc__ or "").strip().split("\n")[0]
+
+
+def _help(model: type[Event]) -> str:
+    return f"{_summary(model)} {model.clause}"
