@@ -135,7 +135,7 @@ class Calendar:
         while not self._sums or self._sums[-1] < before + wanted:
             self._extend(max(self._years) + 1, start)
         i = bisect_left(self._sums, before + wanted)
-        return _instant(self._ends[i] - (self._sums[i] - before - wanted))
+        return _within(_instant(self._ends[i] - (self._sums[i] - before - wanted)))
 
     def subtract(self, end: datetime, amount: timedelta) -> datetime:
         """Return the instant from which `amount` of business time passes until `end`; at an opening, that opening."""
@@ -149,7 +149,7 @@ class Calendar:
             self._extend(min(self._years) - 1, end)
         left = self._before(at) - wanted
         i = bisect_right(self._sums, left)
-        return _instant(self._begins[i] + left - (self._sums[i - 1] if i else 0))
+        return _within(_instant(self._begins[i] + left - (self._sums[i - 1] if i else 0)))
 
     def between(self, start: datetime, until: datetime) -> timedelta:
         """Return the business time in `[start, until)`. ValueError when `until` lies before `start`."""
@@ -205,9 +205,7 @@ class Calendar:
         return 0 if i == 0 else self._sums[i - 1] - max(0, self._ends[i - 1] - at)
 
     def _cover(self, start: datetime, until: datetime) -> None:
-        for at in (start, until):
-            if not _FIRST <= at <= _LAST:
-                raise _exhausted(at)
+        _within(start), _within(until)
         first, last = (start - 2 * DAY).year, (until + 2 * DAY).year
         if first not in self._years or last not in self._years:
             known = self._years or (first,)
@@ -313,6 +311,12 @@ def _microseconds(at: datetime) -> int:
 
 def _instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def _within(at: datetime) -> datetime:
+    if not _FIRST <= at <= _LAST:
+        raise _exhausted(at)
+    return at
 
 
 def _exhausted(at: datetime) -> CalendarExhausted:

@@ -213,13 +213,14 @@ def assess(judgement: Judgement, stream: str) -> Assessment:
     rules = judgement.rules_at(end - SECOND)
     used = used_by_others(judgement, stream, request) if rules.readings.reused_downtime == "once" else []
     found = availability(Downtime(judgement), request.customer, request.service, begin, end, used)
-    fee, fee_entries = _fee(judgement, request, begin, end, rules.readings)
+    fee, fee_entries = _fee(judgement, request, begin, end) or (None, [])
+    agreement = judgement.agreements.get(request.customer)
     opening = sorted(state.opening.positions)
     target = rules.terms.availability
     conditions = [
         Condition(
             "agreement",
-            bool(fee_entries),
+            agreement is not None and agreement.fee_at(request.service, end - SECOND) is not None,
             {"at": stamp(end - SECOND), "monthly_fee": money_json(fee)},
             "§scope",
             sorted({p for x in fee_entries for p in x.positions}),
@@ -336,19 +337,17 @@ def _is_twelve_months(request: e.CreditRequested, months: int, readings: Reading
 
 
 def _fee(
-    judgement: Judgement, request: e.CreditRequested, begin: datetime, end: datetime, readings: Readings
-) -> tuple[Money | None, list[Entry]]:
-    """Return the monthly fee the credit is a share of, and the entries that set it; nothing without an agreement. R5"""
+    judgement: Judgement, request: e.CreditRequested, begin: datetime, end: datetime
+) -> tuple[Money, list[Entry]] | None:
+    """Return the monthly fee the credit is a share of, and the entries that set it; None without one. R5"""
     agreement = judgement.agreements.get(request.customer)
-    last = agreement.fee_at(request.service, end - SECOND) if agreement else None
-    if agreement is None or last is None:
-        return None, []
-    if readings.fee == "period_end":
-        return last[0], [last[1]]
+    if agreement is None:
+        return None
+    last = agreement.fee_at(request.service, end - SECOND)
+    if judgement.rules_at(end - SECOND).readings.fee == "period_end":
+        return None if last is None else (last[0], [last[1]])
     mean = average_fee(agreement, request.service, (begin, end))
-    assert mean is not None
-    entries = [c.entry for c in agreement.changes if c.at < end]
-    return rounded(mean, last[0].currency), entries
+    return None if mean is None else (mean, [c.entry for c in agreement.changes if c.at < end])
 
 
 def _percent(found: Availability) -> str | None:

@@ -9,8 +9,9 @@ from fractions import Fraction
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.values import Money
+from projections.figures import rounded
 from projections.history import History
-from projections.spans import SECOND, Span, clip
+from projections.spans import Span, clip, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,16 @@ def agreements(history: History, as_of: datetime) -> dict[str, Agreement]:
     return found
 
 
-def average_fee(agreement: Agreement, service: str, period: Span) -> Fraction | None:
+def average_fee(agreement: Agreement, service: str, period: Span) -> Money | None:
     """Return the fee's mean over the period's seconds under the agreement; None without such a second. R5
 
     Fees in another currency than the last one are left out.
     """
-    parts = [(clip([span], *period), fee) for span, fee in agreement.fees(service)]
-    parts = [(spans, fee) for spans, fee in parts if spans]
-    if not parts:
+    found = [(total(clip([span], *period)), fee) for span, fee in agreement.fees(service)]
+    found = [(seconds, fee) for seconds, fee in found if seconds]
+    if not found:
         return None
-    currency = parts[-1][1].currency
-    weights = [(sum((b - a) // SECOND for a, b in spans), fee) for spans, fee in parts if fee.currency == currency]
-    return sum((Fraction(fee.amount) * seconds for seconds, fee in weights), Fraction()) / sum(s for s, _ in weights)
+    currency = found[-1][1].currency
+    same = [(seconds, fee) for seconds, fee in found if fee.currency == currency]
+    weighted = sum((Fraction(fee.amount) * seconds for seconds, fee in same), Fraction())
+    return rounded(weighted / sum(seconds for seconds, _ in same), currency)

@@ -49,7 +49,7 @@ class Step:
 
     def text(self) -> list[str]:
         """Return the step as lines for a person."""
-        rests = [*self.clauses, *(f"{k}={v}" for k, v in self.readings.items())]
+        rests = [*self.clauses, *(f"{k}={_reading(v)}" for k, v in self.readings.items())]
         if self.because:
             rests.append(f"{'entry' if len(self.because) == 1 else 'entries'} {ranges(self.because)}")
         return [
@@ -322,7 +322,13 @@ def _amounts(a: Assessment) -> list[Step]:
     found.append(Step("steps", says, shown, ["§availability-credit"], {"lost_steps": readings.lost_steps}))
     says = f"rate: {shown} x {terms.credit.percent_of_monthly_fee} % is {_short(rate)} % of the monthly fee"
     found.append(
-        Step("rate", says, truncated(rate, 4), ["§availability-credit"], {"cap_percent": readings.cap_percent})
+        Step(
+            "rate",
+            says,
+            truncated(rate, 4),
+            ["§availability-credit"],
+            {"cap_percent": readings.as_json()["cap_percent"]},
+        )
     )
     fee = money_json(a.fee)
     says = f"monthly fee: {a.fee}" if a.fee else "monthly fee: none, there is no agreement over the service"
@@ -354,6 +360,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"amount", "currency"}:
         return f"{value['amount']} {value['currency']}"
     return "none" if value is None else str(value)
+
+
+def _reading(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
 def _at(entry: Entry) -> list[int]:

@@ -8,6 +8,7 @@ import pkgutil
 
 import freezegun
 import hypothesis
+import pytest
 
 import ledger
 import projections
@@ -26,3 +27,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("short"), max_examples=3000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write expected findings and messages anew")

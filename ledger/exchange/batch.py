@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -63,7 +64,7 @@ def read_bytes(path: str) -> bytes:
             return packed
         with gzip.open(path) as file:
             content = file.read(MAX_BYTES)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise NotFound(clean(path), f"cannot be read: {reason}", "check the file's name and content") from None
     return content

@@ -356,9 +356,7 @@ def read_cases(lines: list[Line], as_of: datetime, chosen: dict[str, Any]) -> li
             clock_start = next_opening(calendar, opening.time)
         zone = ZoneInfo(CIVIL_ZONE[desk])
         end = last.time if last else as_of
-        cases.append(
-            Case(stream, opening, judged, answer, cancel, end, calendar, zone, best_effort, clock_start)
-        )
+        cases.append(Case(stream, opening, judged, answer, cancel, end, calendar, zone, best_effort, clock_start))
     return sorted(cases, key=lambda case: (case.opening.time, case.opening.position))
 
 
