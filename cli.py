@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "queue": ("reports", "queue", "unanswered cases in the order to handle them"),
     "order": ("reports", "order", "whether cases were handled in the order they came"),
     "availability": ("reports", "availability", "availability per customer and service"),
+    "commitments": ("reports", "commitments", "delivery, troubleshooting, maintenance notice, backups"),
     "claim": ("claims", "claim", "submit, assess and decide service credits"),
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,9 +17,9 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 
 from ledger import clock
 from ledger.entry import Entry, Fact
-from ledger.errors import BadLine, Conflict, LedgerError, NoLedger, Refused, StorageFailed
+from ledger.errors import BadLine, Conflict, LedgerError, Refused, StorageFailed
 from ledger.store.mapper import EntryMapper, from_state
-from ledger.store.sqlite import EntryRecorder, check_is_ledger
+from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
 
@@ -53,6 +54,8 @@ class Ledger(Application[str]):
     def __init__(self, path: Path, mode: str = "rw") -> None:
         if mode != "rwc":
             check_is_ledger(path)
+        if mode == "ro" and is_interrupted(path):
+            mode = "rw"  # only a writer can undo what a killed one left half-done
         self.path = path
         with _storage_errors(str(path)):
             super().__init__(
@@ -210,6 +213,7 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
             ledger.close()
         try:
             os.link(draft, path)
+            _sync(path.absolute().parent)
         except FileExistsError:
             raise LedgerError(str(path), "there is something here already", "choose another name") from None
     except OSError as error:
@@ -219,17 +223,21 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
             left.unlink(missing_ok=True)
 
 
+def _sync(folder: Path) -> None:
+    """Make sure that a new name in a folder survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
     """Turn what the store raises into errors with three lines."""
-    import sqlite3
-
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
         raise StorageFailed(
             where, f"the store failed: {error}", "check the disk and the file, then try again"
         ) from error
-
-
-__all__ = ["Ledger", "NoLedger", "Outcome", "Reject", "create", "judged", "rejected"]

@@ -124,6 +124,7 @@ class Assessment:
     entries: int
     as_of: datetime
     missing: list[str] = field(default_factory=list)
+    unknown_cases: list[str] = field(default_factory=list)
 
     @property
     def is_granted(self) -> bool:
@@ -201,8 +202,13 @@ class Assessment:
             "format": FORMAT,
             "clauses": in_order([*self.availability.clauses, *(c.clause for c in self.conditions)]),
             "because": sorted(because),
-            "doubts": self.availability.doubts,
+            "doubts": self.doubts,
         }
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return the doubts about the availability, and whether a case that notified us is unknown."""
+        return sorted({*self.availability.doubts, *(["dangling_reference"] if self.unknown_cases else [])})
 
 
 def assess(judgement: Judgement, stream: str) -> Assessment:
@@ -262,6 +268,7 @@ def assess(judgement: Judgement, stream: str) -> Assessment:
         judgement.history.last_position,
         judgement.as_of,
         missing,
+        [s for s in request.notified or () if not judgement.history.stream(s, judgement.as_of)],
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ledger import events as e
 from ledger.terms import TermsBook, Version
-from projections.business_time import AlwaysOpen, Calendar, Desk, local_instant, zone_named
+from projections.business_time import DAY, AlwaysOpen, Calendar, Desk, local_instant, working_day_after, zone_named
 from projections.entitlements import Agreement, agreements
 from projections.history import History
 
@@ -99,6 +99,16 @@ class Judgement:
         if key not in _CALENDARS:
             _CALENDARS[key] = Calendar(_desk(rules, d, closed.get(d, frozenset())) for d in desks)
         return _CALENDARS[key]
+
+    def working_days_after(self, calendar: Calendar, desk: str, rules: Rules, begin: datetime, days: int) -> datetime:
+        """Return when so many working days after an instant are over, dates read in the zone of the desk. R11"""
+        zone, reading = zone_named(rules.terms.desks[desk].zone), rules.readings.day_targets
+        if reading == "business_hours":
+            ordinary = DAY if calendar is ALWAYS_OPEN else self.ordinary_day(desk, rules)
+            return calendar.add(begin, days * ordinary)
+        local = begin.astimezone(zone).replace(tzinfo=None)
+        on, last = working_day_after(calendar, local.date(), days, zone)
+        return local_instant(datetime.combine(on, local.time()), zone) if reading == "same_time" else last[1]
 
     def ordinary_day(self, desk: str, rules: Rules) -> timedelta:
         """Return the business time of an ordinary working day: that of a Wednesday in January without holidays."""

@@ -14,7 +14,7 @@ from typing import Any
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.values import stamp
-from projections.business_time import Calendar, local_instant, working_day_after
+from projections.business_time import Calendar
 from projections.judgement import ALWAYS_OPEN, Judgement, Rules, in_order
 from projections.spans import SECOND, Span, clip, union
 
@@ -223,7 +223,8 @@ def due_time(verdict: Verdict, target: str, judgement: Judgement, base: datetime
         due = calendar.add(base, wanted)
     else:
         wanted = timedelta()
-        due = first_due = _day_target(verdict, goal.working_days or 0, base, judgement)
+        days = goal.working_days or 0
+        due = first_due = judgement.working_days_after(calendar, verdict.desk, verdict.rules, base, days)
     paused = timedelta()
     for begin, end in pauses:
         if begin > due:
@@ -231,18 +232,6 @@ def due_time(verdict: Verdict, target: str, judgement: Judgement, base: datetime
         paused += calendar.between(begin, end)
         due = calendar.add(base, wanted + paused) if goal.hours is not None else calendar.add(first_due, paused)
     return due
-
-
-def _day_target(verdict: Verdict, days: int, base: datetime, judgement: Judgement) -> datetime:
-    local = base.astimezone(verdict.zone).replace(tzinfo=None)
-    reading = verdict.rules.readings.day_targets
-    if reading == "business_hours":
-        day = timedelta(days=1) if verdict.deal else judgement.ordinary_day(verdict.desk, verdict.rules)
-        return verdict.calendar.add(base, days * day)
-    on, last = working_day_after(verdict.calendar, local.date(), days, verdict.zone)
-    if reading == "same_time":
-        return local_instant(datetime.combine(on, local.time()), verdict.zone)
-    return last[1]
 
 
 def _measure(verdict: Verdict) -> None:

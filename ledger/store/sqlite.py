@@ -98,6 +98,12 @@ def check_is_ledger(path: Path) -> None:
         )
 
 
+def is_interrupted(path: Path) -> bool:
+    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
+    journal = path.with_name(path.name + "-journal")
+    return journal.exists() and journal.stat().st_size > 0
+
+
 class _WritingTransaction(SQLiteTransaction):
     """A transaction that holds the write lock from its beginning, so that what it reads stays true."""
 

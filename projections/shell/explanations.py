@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from tzdata import IANA_VERSION
 
 from ledger.errors import NotFound
 from ledger.streams.acceptance import kind_of
@@ -59,13 +60,20 @@ def claim_derivation(judgement: Judgement, stream: str) -> tuple[dict[str, Any],
     """Return the derivation of a claim as JSON and as lines."""
     assessed = credits.assess(judgement, stream)
     steps, decision = derivations.claim(assessed), assessed.as_json()
-    found = {"stream": stream, "finding": decision, "steps": [s.as_json() for s in steps], "missing": assessed.missing}
+    found = {
+        "stream": stream,
+        "finding": decision,
+        "steps": [s.as_json() for s in steps],
+        "missing": assessed.missing,
+        "zone_data": IANA_VERSION,
+    }
     verdict = "cannot be decided yet" if assessed.missing else decision["verdict"]
     amount = f", {output.cell(decision['credit'])}" if decision["credit"] else ""
     basis = decision["basis"]
     lines = [
         f"{stream}: {verdict}{amount}",
-        f"made from the entries up to {basis['entries']}, judged at {basis['as_of']}, by the terms {decision['terms']}",
+        f"made from the entries up to {basis['entries']}, judged at {basis['as_of']}",
+        f"by the terms {decision['terms']}, with zone data {IANA_VERSION}",
         *(line for s in steps for line in s.text()),
         *(f"warning: {w.replace('_', ' ')}" for w in decision["warnings"]),
         *(f"doubt: {d.replace('_', ' ')}" for d in decision["doubts"]),

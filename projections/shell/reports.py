@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
 
+from projections import commitments as promises
 from projections import handling_order, response_times, totals
 from projections.availability import Downtime, findings
 from projections.judgement import Judgement
@@ -233,9 +233,44 @@ def availability(
     output.rows(scope, rows, columns)
 
 
+@reading
+def commitments(
+    scope: Scope,
+    year: Annotated[int | None, typer.Option(help="only promises that arose in this year")] = None,
+    kind: Annotated[str | None, typer.Option(help="only this kind, like backup_kept")] = None,
+    customer: Filter = None,
+    verdict: Annotated[str | None, typer.Option(help="only this verdict")] = None,
+    totals: Annotated[bool, typer.Option("--totals", help="only the sums by kind")] = False,
+    fail_on: Annotated[str | None, typer.Option(metavar="breach", help="exit 3 when a shown promise is late")] = None,
+) -> None:
+    """The other promises: delivery, start of troubleshooting, notice of maintenance, backups.
+
+    \b
+    Examples:
+      sla-ledger commitments --year 2025 --totals
+      sla-ledger commitments --kind licence_manual --fail-on breach
+    """
+    one_of("--verdict", verdict, promises.VERDICTS)
+    one_of("--fail-on", fail_on, ("breach",))
+    judgement = scope.judgement()
+    period = period_of(judgement, year, None, None)("") if year is not None else None
+    found = [
+        c
+        for c in promises.findings(judgement)
+        if (period is None or period[0] <= c.since < period[1])
+        and kind in (None, c.kind)
+        and customer in (None, c.customer)
+        and verdict in (None, c.verdict)
+    ]
+    if totals:
+        output.rows(scope, promises.totals(found))
+    else:
+        columns = ("kind", "item", "customer", "due_at", "done_at", "off_by_seconds", "verdict")
+        output.rows(scope, [c.as_json() for c in found], columns)
+    if fail_on and any(c.verdict in BREACHES for c in found):
+        raise typer.Exit(3)
+
+
 def _plus_sum(row: dict[str, Any], scope: Scope) -> dict[str, Any]:
     """Return a row for a table with one sum of what is excluded; other formats get it as it is."""
     return row | {"excluded": sum(row["excluded_seconds"].values())} if output.form(scope) == "table" else row
-
-
-Period = Callable[[str], tuple[datetime, datetime]]

@@ -1,0 +1,111 @@
+"""The life of a claim: submitted, assessed, decided, disputed, upheld or revised, issued; never out of order."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import freezegun
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import app
+
+YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
+SUBMIT = "claim submit 1 --customer acme --service licence --from 2025-01-01 --until 2026-01-01"
+
+
+def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
+    """The outcome of a command on a ledger at an instant."""
+    with freezegun.freeze_time(now):
+        result = CliRunner().invoke(app, ["--db", str(db), *arguments])
+    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
+    if code == 1:
+        assert len(result.stderr.splitlines()) == 3 or "missing:" in result.stderr or "row" in result.stderr
+    return result
+
+
+def log(db: Path, *arguments: str) -> list[dict[str, Any]]:
+    """The entries of a ledger as rows."""
+    found = json.loads(do(db, "--json", "log", *arguments).stdout)
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.db"
+    do(path, "init")
+    return path
+
+
+def claim_state(ledger: Path) -> tuple[str, str | None]:
+    """Status and verdict of the claim."""
+    shown = json.loads(do(ledger, "--json", "claim", "show", "1").stdout)
+    return shown["status"], shown["verdict"]
+
+
+def test_a_claim_lives_from_submission_to_issue_and_nothing_happens_out_of_order(ledger: Path) -> None:
+    do(ledger, "import", str(YEAR))
+    later = ["dispute 1 --by acme --reason r", "uphold 1 --decided-by lead", "issue 1 --reference R-1"]
+    for command in ["decide 1", "assess 1", "show 1", "revise 1", *later]:
+        do(ledger, "claim", *shlex.split(command), code=1)
+    do(ledger, *SUBMIT.split())
+    do(ledger, *SUBMIT.split(), code=1)
+    entries = len(log(ledger))
+    assessed = json.loads(do(ledger, "--json", "claim", "assess", "1").stdout)
+    assert (len(log(ledger)), claim_state(ledger)) == (entries, ("submitted", None))
+    for command in ["revise 1", *later]:
+        do(ledger, "claim", *shlex.split(command), code=1)
+
+    decided = json.loads(do(ledger, "--json", "claim", "decide", "1", "--decided-by", "lead").stdout)
+    assert decided == assessed
+    assert claim_state(ledger) == ("granted", "granted")
+    for command in ["decide 1", "uphold 1", "revise 1"]:
+        do(ledger, "claim", *command.split(), code=1)
+    for end, status in [
+        ("uphold 1 --reason r", "granted"),
+        ("revise 1 --reason r --reading lost_steps=begun", "granted"),
+    ]:
+        do(ledger, "claim", "dispute", "1", "--by", "acme", "--reason", "too little")
+        assert claim_state(ledger)[0] == "disputed"
+        do(ledger, "claim", *shlex.split(end))
+        assert claim_state(ledger)[0] == status
+    do(ledger, "claim", "issue", "1", "--reference", "R-1")
+    assert claim_state(ledger) == ("issued", "granted")
+    do(ledger, "claim", "issue", "1", "--reference", "R-2", code=1)
+    shown = json.loads(do(ledger, "--json", "claim", "show", "1").stdout)
+    assert shown["credit"] == {"amount": "900.00", "currency": "NOK"}
+    kept = "CreditRequested CreditGranted CreditDisputed DecisionUpheld CreditDisputed CreditRevised CreditIssued"
+    assert " ".join(x["type"] for x in shown["entries"]) == kept
+    assert json.loads(do(ledger, "--json", "audit", "1").stdout)["result"] == "reproduced"
+
+
+def test_a_refused_claim_is_a_decision_and_is_never_paid(ledger: Path) -> None:
+    do(ledger, *SUBMIT.split())
+
+    decided = json.loads(do(ledger, "--json", "claim", "decide", "1").stdout)
+
+    assert (decided["verdict"], claim_state(ledger)) == ("refused", ("refused", "refused"))
+    assert "decision_does_not_pay" in do(ledger, "claim", "issue", "1", "--reference", "R-1", code=1).stderr
+
+
+def test_what_is_not_settled_is_not_decided_but_listed_with_its_commands(ledger: Path) -> None:
+    do(ledger, *SUBMIT.split())
+    report = "OutageReported outage:O-1 --services licence --customers all --degree unavailable --noticed-by staff"
+    do(ledger, "record", *report.split(), "--at", "2025-06-01T00:00:00Z")
+    do(ledger, "record", "ServiceRestored", "outage:O-1", "--at", "2025-06-11T00:00:00Z")
+    before = log(ledger)
+
+    for command in ("decide", "assess"):
+        refused = do(ledger, "claim", command, "1", code=1).stderr.splitlines()
+        assert refused[:2] == ["claim:1", "cannot be decided yet, missing:"]
+        assert "sla-ledger record TimeframeDetermined outage:O-1 " in refused[2]
+        assert "sla-ledger record OutageAttributed outage:O-1 " in refused[3]
+    shown = json.loads(do(ledger, "--json", "claim", "assess", "1", "--provisional").stdout)
+
+    assert (shown["availability"]["provisional"], shown["availability"]["counted_seconds"]) == (True, 10 * 86_400)
+    assert {"undetermined", "unattributed"} <= set(shown["doubts"])
+    assert log(ledger) == before
