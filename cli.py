@@ -28,6 +28,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "commitments": ("reports", "commitments", "delivery, troubleshooting, maintenance notice, backups"),
     "claim": ("claims", "claim", "submit, assess and decide service credits"),
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
+    "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
     "terms": ("entries", "terms", "the agreement's terms and readings"),
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.terms import Version
+from ledger.terms import Readings, Version
 from ledger.values import stamp
 from projections import maintenance, outages
 from projections.figures import ratio
@@ -174,7 +174,7 @@ class Downtime:
         self.outages = {s: outages.folded(x) for s, x in history.all(as_of, "outage")}
         self.windows = {s: maintenance.folded(x) for s, x in history.all(as_of, "maintenance")}
         self.gaps = {s.partition(":")[2]: x for s, x in history.all(as_of, "monitoring")}
-        self._judged: dict[tuple[str, str, int], Judged | None] = {}
+        self._judged: dict[tuple[str, str, str, Readings], Judged | None] = {}
         self._by_service: dict[str, list[str]] = {}
         for stream, state in self.outages.items():
             for service in state.report.services:
@@ -191,7 +191,7 @@ class Downtime:
         for stream in self._by_service.get(service, ()):
             if not self.outages[stream].concerns(customer, service):
                 continue
-            key = (stream, service, id(rules))
+            key = (stream, service, rules.terms.id, rules.readings)
             if key not in self._judged:
                 self._judged[key] = self._judge(stream, service, rules)
             judged = self._judged[key]
@@ -283,14 +283,21 @@ class Downtime:
 
 
 def availability(
-    downtime: Downtime, customer: str, service: str, begin: datetime, end: datetime, used: list[Span] | None = None
+    downtime: Downtime,
+    customer: str,
+    service: str,
+    begin: datetime,
+    end: datetime,
+    used: list[Span] | None = None,
+    rules: Version | None = None,
 ) -> Availability:
     """Return the availability of a service for a customer over `[begin, end)`, at most until `as_of`.
 
-    customer: `*` for anybody. used: downtime that other granted claims have used up (R27).
+    customer: `*` for anybody. used: downtime that other granted claims have used up (R27). rules: those in force in the
+    period's last second unless given.
     """
     judgement = downtime.judgement
-    rules = judgement.rules_at(end - SECOND)
+    rules = rules or judgement.rules_at(end - SECOND)
     agreed = _agreed(judgement, customer, service)
     cut = judgement.as_of < end
     end = max(begin, min(end, judgement.as_of))

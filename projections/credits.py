@@ -211,23 +211,78 @@ class Assessment:
         return sorted({*self.availability.doubts, *(["dangling_reference"] if self.unknown_cases else [])})
 
 
+@dataclass(slots=True)
+class Dossier:
+    """All that a claim is judged on, gathered once for any number of readings."""
+
+    judgement: Judgement
+    stream: str
+    state: State
+    begin: datetime
+    end: datetime
+    downtime: Downtime
+    used: list[Span]
+
+    @property
+    def rules(self) -> Version:
+        """The terms in force at the period's end."""
+        return self.judgement.rules_at(self.end - SECOND)
+
+
+def dossier(judgement: Judgement, stream: str) -> Dossier:
+    """Return all that a claim is judged on."""
+    state = claim(judgement, stream)
+    begin, end = period(judgement, state.request)
+    used = used_by_others(judgement, stream, state.request)
+    return Dossier(judgement, stream, state, begin, end, Downtime(judgement), used)
+
+
 def assess(judgement: Judgement, stream: str) -> Assessment:
     """Return a claim judged in the terms in force at its period's end. Nothing is recorded."""
-    state = claim(judgement, stream)
-    request = state.request
-    begin, end = period(judgement, request)
-    rules = judgement.rules_at(end - SECOND)
-    used = used_by_others(judgement, stream, request) if rules.readings.reused_downtime == "once" else []
-    found = availability(Downtime(judgement), request.customer, request.service, begin, end, used)
-    fee, fee_entries = _fee(judgement, request, begin, end) or (None, [])
-    agreement = judgement.agreements.get(request.customer)
-    opening = sorted(state.opening.positions)
-    target = rules.terms.availability
-    conditions = [
+    gathered = dossier(judgement, stream)
+    return assessed(gathered, measured(gathered, gathered.rules))
+
+
+def measured(gathered: Dossier, rules: Version) -> Availability:
+    """Return the availability over a claim's period under some terms and readings."""
+    request = gathered.state.request
+    used = gathered.used if rules.readings.reused_downtime == "once" else []
+    return availability(gathered.downtime, request.customer, request.service, gathered.begin, gathered.end, used, rules)
+
+
+def assessed(gathered: Dossier, found: Availability, rules: Version | None = None) -> Assessment:
+    """Return a claim judged on an availability; under its rules unless others, that measure alike, are given."""
+    judgement, state, rules = gathered.judgement, gathered.state, rules or found.rules
+    request, missing = state.request, []
+    for o in found.outages:
+        missing += _missing(o.stream, o.state.determined, o.state.attributed)
+    fee, fee_entries = _fee(gathered, rules) or (None, [])
+    return Assessment(
+        gathered.stream,
+        state,
+        rules,
+        found,
+        _conditions(gathered, found, rules, fee, fee_entries),
+        fee,
+        judgement.history.last_position,
+        judgement.as_of,
+        missing,
+        [s for s in request.notified or () if not judgement.history.stream(s, judgement.as_of)],
+    )
+
+
+def _conditions(
+    gathered: Dossier, found: Availability, rules: Version, fee: Money | None, fee_entries: list[Entry]
+) -> list[Condition]:
+    """Return the conditions of a credit in the order in which they are printed. R3"""
+    request, opening, last = gathered.state.request, gathered.state.opening, gathered.end - SECOND
+    agreement = gathered.judgement.agreements.get(request.customer)
+    target, positions = rules.terms.availability, sorted(gathered.state.opening.positions)
+    return [
         Condition(
             "agreement",
-            agreement is not None and agreement.fee_at(request.service, end - SECOND) is not None,
-            {"at": stamp(end - SECOND), "monthly_fee": money_json(fee)},
+            agreement is not None and agreement.fee_at(request.service, last) is not None,
+            {"at": stamp(last), "monthly_fee": money_json(fee)},
             "§scope",
             sorted({p for x in fee_entries for p in x.positions}),
         ),
@@ -240,14 +295,14 @@ def assess(judgement: Judgement, stream: str) -> Assessment:
                 "expected_until": months_after(request.from_, target.months).isoformat(),
             },
             "§availability-target",
-            opening,
+            positions,
         ),
         Condition(
             "ended",
-            end <= state.opening.time,
-            {"ended_at": stamp(end), "requested_at": stamp(state.opening.time)},
+            gathered.end <= opening.time,
+            {"ended_at": stamp(gathered.end), "requested_at": stamp(opening.time)},
             "§availability-credit",
-            opening,
+            positions,
         ),
         Condition(
             "below_target",
@@ -257,19 +312,6 @@ def assess(judgement: Judgement, stream: str) -> Assessment:
             found.because,
         ),
     ]
-    missing = [line for o in found.outages for line in _missing(o.stream, o.state.determined, o.state.attributed)]
-    return Assessment(
-        stream,
-        state,
-        rules,
-        found,
-        conditions,
-        fee,
-        judgement.history.last_position,
-        judgement.as_of,
-        missing,
-        [s for s in request.notified or () if not judgement.history.stream(s, judgement.as_of)],
-    )
 
 
 def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, datetime]:
@@ -343,17 +385,16 @@ def _is_twelve_months(request: e.CreditRequested, months: int, readings: Reading
     return whole
 
 
-def _fee(
-    judgement: Judgement, request: e.CreditRequested, begin: datetime, end: datetime
-) -> tuple[Money, list[Entry]] | None:
+def _fee(gathered: Dossier, rules: Version) -> tuple[Money, list[Entry]] | None:
     """Return the monthly fee the credit is a share of, and the entries that set it; None without one. R5"""
-    agreement = judgement.agreements.get(request.customer)
+    request, end = gathered.state.request, gathered.end
+    agreement = gathered.judgement.agreements.get(request.customer)
     if agreement is None:
         return None
-    last = agreement.fee_at(request.service, end - SECOND)
-    if judgement.rules_at(end - SECOND).readings.fee == "period_end":
+    if rules.readings.fee == "period_end":
+        last = agreement.fee_at(request.service, end - SECOND)
         return None if last is None else (last[0], [last[1]])
-    mean = average_fee(agreement, request.service, (begin, end))
+    mean = average_fee(agreement, request.service, (gathered.begin, end))
     return None if mean is None else (mean, [c.entry for c in agreement.changes if c.at < end])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import app
+from ledger.terms import BUILT_IN, built_in_document
 
 YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
 SUBMIT = "claim submit 1 --customer acme --service licence --from 2025-01-01 --until 2026-01-01"
@@ -109,3 +111,29 @@ def test_what_is_not_settled_is_not_decided_but_listed_with_its_commands(ledger:
     assert (shown["availability"]["provisional"], shown["availability"]["counted_seconds"]) == (True, 10 * 86_400)
     assert {"undetermined", "unattributed"} <= set(shown["doubts"])
     assert log(ledger) == before
+
+
+@pytest.mark.parametrize(
+    "begin, end", [("0001-01-01", "0002-01-01"), ("9998-12-31", "9999-12-31"), ("9999-01-01", "9999-12-31")]
+)
+def test_a_claim_at_the_ends_of_time_is_no_fault_of_the_program(ledger: Path, begin: str, end: str) -> None:
+    far = f"claim submit 1 --customer acme --service licence --from {begin} --until {end}"
+
+    with freezegun.freeze_time("2026-02-01T09:00:00Z"):
+        results = [CliRunner().invoke(app, ["--db", str(ledger), *c.split()]) for c in (far, "claim assess 1")]
+
+    assert all("fault of this program" not in result.stderr for result in results)
+
+
+def test_a_decision_by_other_terms_is_made_again_by_those_terms(ledger: Path, tmp_path: Path) -> None:
+    document = built_in_document().replace(BUILT_IN, "doubled", 1)
+    document = document.replace('percent_of_monthly_fee = "2.5"', 'percent_of_monthly_fee = "5.0"')
+    data = {"document": document, "sha256": sha256(document.encode()).hexdigest()}
+    head = {"specversion": "1.0", "type": "TermsPosted", "subject": "terms:doubled", "time": "2026-01-31T00:00:00Z"}
+    (tmp_path / "terms.jsonl").write_text(json.dumps({**head, "data": data}))
+    do(ledger, "import", str(YEAR), str(tmp_path / "terms.jsonl"))
+
+    decided = json.loads(do(ledger, "--json", "--terms", "doubled", "claim", "decide", "2025").stdout)
+
+    assert (decided["terms"], decided["credit"]["amount"]) == ("doubled", "1200.00")
+    assert json.loads(do(ledger, "--json", "audit", "2025").stdout)["result"] == "reproduced"

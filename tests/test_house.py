@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
     ("projections.judgement",),
     ("projections.response_times", "projections.availability", "projections.commitments"),
     ("projections.handling_order", "projections.credits", "projections.totals"),
-    ("projections.explain", "projections.audit"),
+    ("projections.explain", "projections.audit", "projections.readings"),
     ("projections.shell",),
     ("cli",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +11,13 @@ from ledger.entry import Fact, parsed_event
 from ledger.errors import Undecided
 from projections import audit as audits
 from projections import credits
+from projections import readings as alternatives
 from projections.judgement import Judgement
 from projections.shell import output
 from projections.shell.entries import claim_status, entry_row
 from projections.shell.explanations import claim_derivation
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
-from projections.shell.scope import Scope, option_instant, reading, stream_id, writing
+from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
 
 claim = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Submit, assess and decide service credits.")
 Claim = Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")]
@@ -168,6 +170,68 @@ def audit(scope: Scope, claim: Claim) -> None:
     output.thing(scope, found, _audit_text(found))
     if found["differences"]:
         raise typer.Exit(1)
+
+
+@reading
+def readings(
+    scope: Scope,
+    claim: Claim,
+    every: Annotated[bool, typer.Option("--all", help="every combination that can matter")] = False,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option("--try", metavar="KEY=VALUE", help="a number, duration or list to try; repeatable"),
+    ] = None,
+) -> None:
+    """The decision under each other reading, one at a time or in every combination that can matter.
+
+    \b
+    Examples:
+      sla-ledger readings claim:2025
+      sla-ledger readings claim:2025 --try cap_percent=4 --all
+    """
+    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    wanted: dict[str, list[str]] = {}
+    for item in tries or ():
+        key, value = pair(item, "--try")
+        wanted.setdefault(key, []).append(value)
+    if every:
+        with output.progress("combining readings") as done:
+            found = alternatives.combinations(judgement, stream, wanted, lambda n, of: done(n, of))
+    else:
+        found = alternatives.one_at_a_time(judgement, stream, wanted)
+    result = found.as_json()
+    output.thing(scope, result, _readings_text(stream, result, every))
+
+
+def _readings_text(stream: str, found: dict[str, Any], every: bool) -> list[str]:
+    default = found["default"]
+    lines = [f"{stream} by default: {_outcome_text(default)}"]
+    if every:
+        everyone = [default, *found["alternatives"]]
+        counts = Counter(f"{row['verdict']}, {output.cell(row['credit']) or 'no credit'}" for row in everyone)
+        lines.append(f"in {counts.total()} combinations, by what they come to:")
+        lines += [f"  {times:>8}  {text}" for text, times in counts.most_common(40)]
+        if len(counts) > 40:
+            lines.append(f"  and {len(counts) - 40} other outcomes; all with --json")
+    else:
+        for row in found["alternatives"]:
+            mark = "money" if row["moves_the_money"] else "figures" if row["moves_the_figures"] else "-"
+            lines.append(f"  {mark:<8}{_taken(row):<42}{_outcome_text(row)}")
+    for name in ("lowest", "highest"):
+        lines.append(f"{name}: {output.cell(found[name]['credit']) or 'no credit'} under {_taken(found[name])}")
+    lines.append(f"these move the money: {', '.join(found['move_the_money']) or 'none'}")
+    lines.append(f"these move only the figures: {', '.join(found['move_only_the_figures']) or 'none'}")
+    lines += [f"left out: {x['reading']}, since {x['reason']}" for x in found["left_out"]]
+    return lines + [f"provisional, missing: {m}" for m in found["missing"]]
+
+
+def _taken(row: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={output.cell(v)}" for k, v in row["readings"].items()) or "the default"
+
+
+def _outcome_text(row: dict[str, Any]) -> str:
+    credit = output.cell(row["credit"]) or "no credit"
+    return f"{row['verdict']}, {row['availability_percent']} %, {row['steps']} steps, {credit}"
 
 
 def _audit_text(found: dict[str, Any]) -> list[str]:

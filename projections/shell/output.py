@@ -86,16 +86,16 @@ def cell(value: Any) -> str:
 
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Any]:
-    """Yield a function to call with the number of things done; a bar on a terminal's standard error, else nothing."""
+    """Yield a function to call with what is done (of how much): a bar on a terminal's standard error, else nothing."""
     if not sys.stderr.isatty():
-        yield lambda done: None
+        yield lambda done, of=None: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of or total)
 
 
 def _table(found: list[dict[str, Any]], columns: list[str]) -> None:

@@ -6,14 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ledger import clock
-from ledger.errors import LedgerError, NotFound
+from ledger.errors import BadTerms, LedgerError, NotFound
 from ledger.text import clean
 from ledger.values import instant
 from projections.history import History
@@ -141,12 +141,13 @@ def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:
         chosen["format"] = "json"
     if chosen.get("format") not in (None, *FORMATS):
         raise typer.BadParameter(f"{chosen['format']!r} is none of {', '.join(FORMATS)}", param_hint="--format")
-    readings = {}
+    readings: dict[str, str] = {}
     for item in [*before.get("reading", []), *after.get("reading", [])]:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{item!r}: expected KEY=VALUE", param_hint="--reading")
-        readings[key.strip()] = value.strip()
+        key, value = pair(item, "--reading")
+        if readings.get(key, value) != value:
+            what = f"{key} cannot be {readings[key]!r} and {value!r} at once"
+            raise BadTerms(f"reading {key}", what, "name each reading once")
+        readings[key] = value
     return Scope(
         chosen.get("db") or "ledger.db",
         option_instant(chosen.get("as_of"), "--as-of"),
@@ -156,6 +157,14 @@ def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:
         readings,
         chosen.get("format"),
     )
+
+
+def pair(item: str, hint: str) -> tuple[str, str]:
+    """Return key and value of KEY=VALUE; a usage error for anything else."""
+    key, equals, value = item.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{clean(item)!r}: expected KEY=VALUE", param_hint=hint)
+    return key.strip(), value.strip()
 
 
 def option_instant(text: str | None, hint: str) -> datetime | None:
@@ -217,6 +226,3 @@ def stream_id(text: str, *kinds: str) -> str:
     if found.partition(":")[0] not in kinds:
         raise NotFound(clean(text), f"this stream is no {kinds[0]}", f"write it like {kinds[0]}:REFERENCE")
     return found
-
-
-RECENT = timedelta(minutes=5)
