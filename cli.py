@@ -26,11 +26,12 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "order": ("reports", "order", "whether cases were handled in the order they came"),
     "availability": ("reports", "availability", "availability per customer and service"),
     "commitments": ("reports", "commitments", "delivery, troubleshooting, maintenance notice, backups"),
+    "reconcile": ("entries", "reconcile", "the evidence of an outage side by side"),
     "claim": ("claims", "claim", "submit, assess and decide service credits"),
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
-    "terms": ("entries", "terms", "the agreement's terms and readings"),
+    "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """
 Examples:

@@ -102,8 +102,8 @@ class Ledger(Application[str]):
         outcome = self.judge(facts)
         for reject in outcome.rejects:
             raise reject.error()
-        there = {e.position: e for fact, _ in outcome.already for e in self.stream(fact.stream)}
-        return [there[position] for _, position in outcome.already] + self.append(outcome.added)
+        added = self.append(outcome.added)
+        return self._at(dict.fromkeys(p for _, p in outcome.already if p not in {e.position for e in added})) + added
 
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
@@ -138,8 +138,12 @@ class Ledger(Application[str]):
         with contextlib.suppress(PersistenceError):
             there = self.store.positions_of(ids) if len(ids) == len(entries) else {}
             if len(there) == len(entries):
-                return [replace(e, position=there[e.command_id]) for e in entries if e.command_id is not None]
+                return self._at(there[i] for i in ids)
         raise failed from cause
+
+    def _at(self, positions: Iterable[int]) -> list[Entry]:
+        """Return the entries at these positions as they are stored."""
+        return [from_state(*row) for row in self.store.at(positions)]
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
@@ -173,6 +177,7 @@ def judged(
         position = last_position + len(outcome.added) + 1
         version = streams[fact.stream].version + 1
         entry = Entry(position, fact.stream, version, fact.time, recorded_at, fact.event, fact.actor, fact.command_id)
+        entry = streams.canonical(entry)
         refusal = streams.admit(entry)
         if refusal is None:
             outcome.added.append(entry)

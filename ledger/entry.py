@@ -91,7 +91,7 @@ def parsed_event(name: str, data: Any, where: str) -> Event:
     if model is None:
         raise BadLine(where, f"type: {clean(str(name))[:80]!r} is no event", "see all types: sla-ledger record --list")
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         raise BadLine(where, problem(error, f"{name} data")) from None
 
@@ -103,8 +103,9 @@ def corrected_event(correction: EntryCorrected, target: Entry, where: str) -> Ev
 
 def problem(error: ValidationError, prefix: str) -> str:
     """Return the first problem of a validation error as one line: field, what is wrong, what was given."""
-    first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+    errors = error.errors(include_url=False)
+    first = next((x for x in errors if x["type"] == "extra_forbidden"), errors[0])
+    path = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())
     message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
     shown = "" if given is None or isinstance(given, dict | list) else f", not {clean(str(given))[:60]!r}"
@@ -165,6 +166,9 @@ def from_line(text: str, file: str, number: int) -> Line:
         raise BadLine(where, "specversion: expected '1.0'")
     if found.get("datacontenttype", "application/json") != "application/json":
         raise BadLine(where, "datacontenttype: expected 'application/json'")
+    for field in ("id", "source"):
+        if not isinstance(found.get(field) or "", str):
+            raise BadLine(where, f"{field}: expected text")
     if not isinstance(found["type"], str):
         raise BadLine(where, "type: expected the name of an event")
     stream = _field(found, "subject", _STREAM, where)

@@ -14,6 +14,7 @@ from ledger.values import (
     Day,
     Days,
     Document,
+    Flag,
     Frame,
     Identifier,
     Identifiers,
@@ -178,7 +179,7 @@ class CaseReported(Event):
     customer: Identifier
     service: Identifier
     channel: Channel
-    remote_assistance: bool = False
+    remote_assistance: Flag = False
     summary: Summary | None = None
     source: Identifier | None = None
 

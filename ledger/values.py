@@ -20,7 +20,7 @@ from pydantic import (
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _FRACTION = re.compile(r"\.\d+")
-_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,4})?", re.ASCII)
+_AMOUNT = re.compile(r"\d{1,15}(\.\d{1,4})?", re.ASCII)
 REFERENCE = r"[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?"
 
 # ISO 4217: currencies whose minor unit is not a hundredth
@@ -92,6 +92,12 @@ def _amount(text: Any) -> Decimal:
     raise ValueError('expected an amount as text, like "1000.00"')
 
 
+def _short_reference(stream: str) -> str:
+    if len(stream.partition(":")[2]) > 120:
+        raise ValueError("a reference has 120 characters at most")
+    return stream
+
+
 def _no_repetition(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(items)) != len(items):
         raise ValueError("an item stands twice")
@@ -101,7 +107,8 @@ def _no_repetition(items: tuple[Any, ...]) -> tuple[Any, ...]:
 Instant = Annotated[datetime, BeforeValidator(instant), PlainSerializer(stamp, return_type=str)]
 Day = Annotated[date, BeforeValidator(day), PlainSerializer(date.isoformat, return_type=str)]
 Identifier = Annotated[str, StringConstraints(pattern=f"^{REFERENCE}$", max_length=120)]
-StreamId = Annotated[str, StringConstraints(pattern=f"^[a-z]+:{REFERENCE}$", max_length=140)]
+StreamId = Annotated[str, StringConstraints(pattern=f"^[a-z]{{1,20}}:{REFERENCE}$"), AfterValidator(_short_reference)]
+Flag = Annotated[bool, BeforeValidator(lambda v: False if v is None else v)]
 Summary = Annotated[str, StringConstraints(max_length=500)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Document = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000)]
@@ -119,7 +126,9 @@ Streams = Annotated[
 class Value(BaseModel):
     """A value inside an event: frozen, strict, no unknown field."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_by_name=True, validate_by_alias=True, allow_inf_nan=False
+    )
 
 
 class Money(Value):

@@ -91,7 +91,7 @@ def time_frame(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     doubts = []
     if not state.determined.event.evidence:
         doubts.append("uncorroborated")
-    seen = union(s for spans in _by_source(state, as_of).values() for s in spans)
+    seen = union(s for spans in by_source(state, as_of).values() for s in spans)
     if seen and not intersection(spans, seen):
         doubts.append("against_evidence")
     return TimeFrame(tuple(spans), tuple(doubts))
@@ -99,7 +99,7 @@ def time_frame(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
 
 def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     """Return the frame that the evidence proposes; without evidence, from report to restoration. R25"""
-    sources = _by_source(state, as_of)
+    sources = by_source(state, as_of)
     doubts = ["undetermined"]
     if any(_evidence(x).until is None for x in state.evidence):
         doubts.append("never_closed")
@@ -122,7 +122,7 @@ def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     return TimeFrame(tuple(twice), tuple(doubts))
 
 
-def _by_source(state: State, as_of: datetime) -> dict[str, list[Span]]:
+def by_source(state: State, as_of: datetime) -> dict[str, list[Span]]:
     """Return what each source saw, open evidence up to `as_of`; sources that saw nothing are left out."""
     found: dict[str, list[Span]] = {}
     for entry in state.evidence:

@@ -20,7 +20,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
     ("projections.spans", "projections.figures", "projections.history"),
     ("projections.business_time", "projections.entitlements", "projections.outages", "projections.maintenance"),
     ("projections.judgement",),
-    ("projections.response_times", "projections.availability", "projections.commitments"),
+    (
+        "projections.response_times",
+        "projections.availability",
+        "projections.commitments",
+        "projections.evidence",
+    ),
     ("projections.handling_order", "projections.credits", "projections.totals"),
     ("projections.explain", "projections.audit", "projections.readings"),
     ("projections.shell",),

@@ -17,7 +17,7 @@ from freezegun import freeze_time
 
 from ledger import events as e
 from ledger.book import Ledger, create
-from ledger.entry import Entry, Fact, to_line
+from ledger.entry import Entry, Fact, event_data, from_line, to_line
 from ledger.errors import Conflict, LedgerBroken, LedgerError, NoLedger, Refused, StorageFailed
 from ledger.store import stream_file
 from ledger.store.sqlite import has_wal_fix
@@ -406,3 +406,39 @@ def test_the_notification_log_and_the_repository_of_the_library_read_it(path: Pa
     assert [book.mapper.to_domain_event(x) for x in notifications] == all_of(path)[1:]
     assert folded == [all_of(path)[0], all_of(path)[2]]
     assert json.loads(notifications[1].state)["data"] == {"responder": "human"}
+
+
+def test_a_correction_is_stored_in_the_notation_of_what_it_corrects(tmp_path: Path) -> None:
+    """Key order, zone and fractions inside its data leave no trace; only its target says what they mean."""
+    stored = []
+    for number, data in enumerate(
+        (
+            {"source": "client_report", "from": "2026-03-27T14:00:00Z", "until": "2026-03-27T15:00:00Z"},
+            {
+                "until": "2026-03-27t16:00:00.5+01:00",
+                "reference": None,
+                "from": "2026-03-27T15:00:00+01:00",
+                "source": "client_report",
+            },
+        )
+    ):
+        lines = (
+            {
+                "type": "OutageReported",
+                "data": {"services": ["x"], "customers": "all", "degree": "unavailable", "noticed_by": "staff"},
+            },
+            {"type": "EvidenceRecorded", "data": {"source": "client_report", "from": "2026-03-27T13:00:00Z"}},
+            {
+                "type": "EntryCorrected",
+                "data": {"version": 2, "reason": "misread", "time": "2026-03-27T16:00:00Z", "data": data},
+            },
+        )
+        path = tmp_path / f"{number}.db"
+        create(path)
+        ledger = Ledger(path)
+        head = {"specversion": "1.0", "subject": "outage:O-1", "time": "2026-03-27T16:00:00Z"}
+        ledger.record(*(from_line(json.dumps(head | line), "test", 1).fact for line in lines))
+        stored.append(event_data(list(ledger.entries())[-1].event))
+        ledger.close()
+
+    assert stored[0] == stored[1]

@@ -74,7 +74,7 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
             version,
             instant(found["time"]),
             instant(found["recordedtime"]),
-            model.model_validate(found["data"]),
+            model.model_validate(found["data"], by_alias=True, by_name=False),
             found.get("actor"),
             found.get("commandid"),
         )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -109,7 +109,10 @@ class _WritingTransaction(SQLiteTransaction):
 
     def __enter__(self) -> SQLiteCursor:
         cursor = self.connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise OperationalError(error) from error
         return cursor
 
 
@@ -213,6 +216,15 @@ class EntryRecorder(SQLiteApplicationRecorder):
                 " WHERE rowid <= ? ORDER BY rowid",
                 (up_to,),
             )
+
+    def at(self, positions: Iterable[int]) -> list[tuple[int, str, int, str, bytes]]:
+        """Return position, stream, version, name and state of the entries at these positions."""
+        with self.datastore.transaction(commit=False) as c:
+            found = []
+            for position in positions:
+                c.execute("SELECT * FROM stored_events WHERE rowid = ?", (position,))
+                found += [tuple(row)[:5] for row in c.fetchall()]
+        return found
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""

@@ -63,6 +63,7 @@ def entries_of(numbered: Iterable[tuple[int, str]], name: str) -> list[Entry]:
         if line.fact.command_id is not None and line.fact.command_id in known:
             continue
         entry = line.entry(number, streams[line.fact.stream].version + 1, recorded_at)
+        entry = streams.canonical(entry)
         refusal = streams.admit(entry)
         if refusal is not None:
             reason = f" ({refusal.reason})" if isinstance(refusal, Refusal) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ from ledger.entry import Entry, Fact, corrected_event, event_data
 from ledger.errors import BadLine
 from ledger.events import EntryCorrected, EntryWithdrawn, Event
 from ledger.streams import agreements, backups, cases, claims, maintenance, observations, outages, posted_terms
+from ledger.text import strict_json
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -212,6 +213,17 @@ class Streams:
         if found is None:
             found = self._found[stream] = Stream(self._load(stream) if self._load else ())
         return found
+
+    def canonical(self, entry: Entry) -> Entry:
+        """Return the entry with the data of a correction in the one notation that its target's type has."""
+        entries = self[entry.stream].entries
+        if not isinstance(entry.event, EntryCorrected) or not 1 <= entry.event.version <= len(entries):
+            return entry
+        try:
+            event = corrected_event(entry.event, entries[entry.event.version - 1], entry.stream)
+        except BadLine:
+            return entry  # refused in a moment, with the field that does not fit
+        return replace(entry, event=entry.event.model_copy(update={"data": strict_json(event_data(event))}))
 
     def admit(self, entry: Entry) -> Refusal | BadLine | None:
         """Add the entry to its stream and return None, or return why it is refused and change nothing."""

@@ -12,15 +12,15 @@ from ledger.entry import Entry, event_data
 from ledger.errors import NotFound
 from ledger.events import EVENTS
 from ledger.streams.acceptance import CLOCK_TOLERANCE, kind_of
-from ledger.terms import READING_IDS, Terms, Version, values
 from ledger.text import clean
 from ledger.values import stamp
 from projections import credits, maintenance, outages, response_times
+from projections.evidence import reconciled
 from projections.figures import money_json
 from projections.judgement import Judgement
 from projections.shell import output
 from projections.shell.reports import one_of
-from projections.shell.scope import Scope, bound, option_bound, reading
+from projections.shell.scope import Scope, bound, option_bound, reading, stream_id
 from projections.spans import SECOND
 
 
@@ -31,6 +31,7 @@ def log(
     type_: Annotated[str | None, typer.Option("--type", metavar="T", help="only this event")] = None,
     begin: Annotated[str | None, typer.Option("--from", metavar="DATE|T", help="happened at or after")] = None,
     end: Annotated[str | None, typer.Option("--until", metavar="DATE|T", help="happened before")] = None,
+    late: Annotated[bool, typer.Option("--late", help="only late ones, the latest first")] = False,
 ) -> None:
     """Entries as they were recorded; one that came late shows by how much.
 
@@ -38,6 +39,7 @@ def log(
     Examples:
       sla-ledger log incident:INC-1
       sla-ledger log --type OutageAttributed --json
+      sla-ledger log --late
     """
     one_of("--type", type_, tuple(EVENTS))
     first, last = option_bound(begin, "--from"), option_bound(end, "--until")
@@ -53,6 +55,8 @@ def log(
         and (after is None or after <= x.time)
         and (before is None or x.time < before)
     ]
+    if late:
+        found = sorted((r for r in found if r["late_by_seconds"]), key=lambda r: (-r["late_by_seconds"], r["position"]))
     columns = ("position", "recorded_at", "time", "late_by_seconds", "stream", "version", "type", "data")
     output.rows(scope, found, columns)
 
@@ -182,6 +186,25 @@ def _agreement(judgement: Judgement, entries: list[Entry]) -> dict[str, Any] | N
     }
 
 
+@reading
+def reconcile(scope: Scope, outage: Annotated[str, typer.Argument(metavar="OUTAGE", help="like outage:O-7")]) -> None:
+    """The evidence of an outage side by side: where the sources agree, what one alone saw, and the proposed frame.
+
+    Take the proposal by naming its evidence: record TimeframeDetermined OUTAGE --evidence 2 --evidence 3 --reason TEXT
+
+    \b
+    Example:
+      sla-ledger reconcile outage:O-7
+    """
+    judgement, stream = scope.judgement(), stream_id(outage, "outage")
+    if not judgement.history.stream(stream, judgement.as_of):
+        raise NotFound(
+            clean(stream), "no such outage is known", "see all outages: sla-ledger log --type OutageReported"
+        )
+    found = reconciled(judgement, stream)
+    output.thing(scope, found.as_json(), found.text())
+
+
 def _stream_text(found: dict[str, Any]) -> list[str]:
     lines = [found["stream"]]
     for row in found["entries"]:
@@ -192,65 +215,3 @@ def _stream_text(found: dict[str, Any]) -> list[str]:
         return [*lines, "  not visible at this instant"]
     lines.append("amounts to")
     return lines + [f"  {k.replace('_', ' ')}: {output.cell(v)}" for k, v in found["amounts_to"].items()]
-
-
-terms = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The agreement's terms and readings.")
-
-
-@terms.command("list")
-@reading
-def list_(scope: Scope) -> None:
-    """All versions of the terms that are known, in order of taking effect."""
-    judgement = scope.judgement()
-    in_force = judgement.rules_at(judgement.as_of)
-    found = [
-        {
-            "terms": v.terms.id,
-            "effective_at": stamp(v.effective_at),
-            "in_force": v is in_force,
-            "posted_by": list(v.positions),
-            "title": v.terms.title,
-        }
-        for v in judgement.terms_book.versions
-    ]
-    output.rows(scope, found)
-
-
-@terms.command("show")
-@reading
-def show_terms(
-    scope: Scope,
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="a version (default: the one in force)")] = None,
-) -> None:
-    """Every clause with where it is judged, every number, and every reading with its values.
-
-    \b
-    Example:
-      sla-ledger terms show easymeeting-2020-09-23
-    """
-    judgement = scope.judgement()
-    versions = judgement.terms_book.versions
-    chosen = (
-        judgement.rules_at(judgement.as_of) if id_ is None else next((v for v in versions if v.terms.id == id_), None)
-    )
-    if chosen is None:
-        known = ", ".join(v.terms.id for v in versions)
-        raise NotFound(clean(id_ or ""), "no such version of the terms is known", f"known versions: {known}")
-    output.thing(scope, _terms_json(chosen), _terms_text(chosen.terms, chosen))
-
-
-def _terms_json(version: Version) -> dict[str, Any]:
-    found = version.terms.model_dump(mode="json", exclude_none=True)
-    found["readings"] = version.readings.as_json()
-    return found | {"effective_at": stamp(version.effective_at), "posted_by": list(version.positions)}
-
-
-def _terms_text(terms: Terms, version: Version) -> list[str]:
-    lines = [f"{terms.id}: {terms.title}", f"in force from {stamp(version.effective_at)}", "", "clauses"]
-    for clause in terms.clauses:
-        lines += [f"  {clause.id}  {clause.says}", f"      judged by: {clause.judged_by}"]
-    lines += ["", "readings"]
-    for key, value in version.readings.as_json().items():
-        others = ", ".join(values(key))
-        lines.append(f"  {READING_IDS[key]:<4}{key} = {output.cell(value) or 'none'}   (values: {others})")
-    return lines

@@ -18,10 +18,11 @@ from ledger import clock, terms
 from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, parsed_event, to_line
 from ledger.errors import LedgerError
-from ledger.events import EVENTS, EntryCorrected, Event
+from ledger.events import EVENTS, EntryCorrected, Event, EvidenceRecorded, TimeframeDetermined
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
 from ledger.text import clean, identifier, strict_json
-from ledger.values import Money
+from ledger.values import Money, stamp
+from projections import outages
 from projections.shell import output
 from projections.shell.scope import Scope, option_instant, stream_id, writing
 
@@ -159,6 +160,8 @@ def _command(model: type[Event]) -> Any:
         target = stream_id(stream, *(kinds if kind_of(stream) in kinds or ":" not in stream else [kind_of(stream)]))
         if kind_of(target) not in ACCEPTED:
             raise LedgerError(clean(target), f"{kind_of(target)!r} is no kind of stream", ADVICE["unknown_kind"])
+        if model is TimeframeDetermined and isinstance(data, dict) and not {"from", "until", "spans"} & data.keys():
+            data["spans"] = _proposed(scope, target, data.get("evidence"), happened_at(at))
         event = parsed_event(model.__name__, data, where)
         append(scope, Fact(target, happened_at(at), event, _identifier(who, "--actor"), _id(command_id)))
 
@@ -172,6 +175,25 @@ def _command(model: type[Event]) -> Any:
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return writing(command)
+
+
+def _proposed(scope: Scope, stream: str, evidence: Any, at: datetime) -> list[dict[str, str]]:
+    """Return the frame that the named evidence of an outage proposes. R25"""
+    judgement = Scope(db=scope.db).judgement(as_of=at)
+    entries = judgement.history.stream(stream, at)
+    named = [x for x in entries if isinstance(x.event, EvidenceRecorded) and x.version in (evidence or ())]
+    if not entries or not named:
+        what = "there is nothing to take a frame from"
+        raise LedgerError(stream, what, "give --from and --until, or name the evidence: --evidence VERSION")
+    if any(isinstance(x.event, EvidenceRecorded) and x.event.until is None for x in named):
+        raise LedgerError(stream, "some of this evidence has not ended", "give --from and --until, or record its end")
+    state = outages.folded([entries[0], *named])
+    frame = outages.proposed(state, at, judgement.rules_at(state.opening.time).readings)
+    if not frame.spans:
+        raise LedgerError(
+            stream, "this evidence agrees on no second", "see it: sla-ledger reconcile; give --from and --until"
+        )
+    return [{"from": stamp(a), "until": stamp(b)} for a, b in frame.spans]
 
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:
