@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from ledger import events as e
+from ledger.entry import Entry
 from ledger.errors import NotFound
+from ledger.streams.acceptance import kind_of
 from projections import credits
+from projections.history import History
 from projections.judgement import Judgement
 
 FORMATS = (credits.FORMAT,)
@@ -29,22 +34,83 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
         then = credits.judgement_of(judgement.history, recorded, state.decision.position)
         recomputed = credits.assess(then, stream).as_json()
         differences = list(compared(recorded, recomputed, ""))
-    today = credits.assess(judgement, stream)
-    now = today.as_json()
+    today = Judgement(
+        judgement.history,
+        judgement.as_of,
+        changes={**taken(judgement, recorded), **judgement.changes},
+        terms=judgement.chosen,
+    )
+    assessed = credits.assess(today, stream)
+    now, basis = assessed.as_json(), recorded.get("basis")
     return {
         "claim": stream,
         "result": "differs" if differences else "reproduced",
         "decision_entry": state.decision.position,
-        "basis": recorded.get("basis"),
+        "basis": basis,
         "differences": differences,
         "today": {
-            "verdict": "undecided" if today.missing else now["verdict"],
+            "verdict": "undecided" if assessed.missing else now["verdict"],
             "credit": now["credit"],
             "availability": now["availability"]["availability"],
             "entries_since": judgement.history.last_position - _entries(recorded),
-            "missing": today.missing,
+            "missing": assessed.missing,
+            "moved_by": list(movements(today, stream, recorded)),
         },
     }
+
+
+def taken(judgement: Judgement, decision: dict[str, Any]) -> dict[str, Any]:
+    """Return the readings that a decision took in place of those of its terms."""
+    readings = decision.get("readings")
+    versions = {v.terms.id: v.terms for v in Judgement(judgement.history, judgement.as_of).terms_book.versions}
+    terms = versions.get(str(decision.get("terms")))
+    if not isinstance(readings, dict) or terms is None:
+        return {}
+    posted = terms.readings.as_json()
+    return {k: v for k, v in readings.items() if k in posted and posted[k] != v}
+
+
+def movements(today: Judgement, stream: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the entries since a decision's basis that moved its outcome, each with what it came to be.
+
+    A first row without an entry says that the instant or the terms alone moved it.
+    """
+    request, basis = credits.claim(today, stream).request, _entries(recorded)
+    slim = History(x for x in today.history.entries if _may_concern(today.history, x, request))
+    inner = recorded.get("availability")
+    percent = (inner.get("availability") or {}).get("percent") if isinstance(inner, dict) else None
+    before = (recorded.get("verdict"), recorded.get("credit"), percent)
+    opened = credits.claim(today, stream).opening.position
+    points: list[Entry | None] = [None, *(x for x in slim.entries if x.position > basis)]
+    for entry in points:
+        known = slim.at_entry(max(opened, basis if entry is None else entry.position))
+        then = Judgement(known, today.as_of, changes=today.changes, terms=today.chosen)
+        row = credits.assess(then, stream).as_json()
+        value = row["availability"]["availability"]
+        after = (row["verdict"], row["credit"], value and value["percent"])
+        if after != before:
+            yield {
+                "entry": entry.position if entry else None,
+                "stream": entry.stream if entry else None,
+                "type": entry.name if entry else None,
+                "verdict": after[0],
+                "credit": after[1],
+                "availability_percent": after[2],
+            }
+        before = after
+
+
+def _may_concern(history: History, entry: Entry, request: e.CreditRequested) -> bool:
+    """Return whether an entry's stream can have a say in a claim at all."""
+    said = [x.event for x in history.recorded(entry.stream)]
+    kind = kind_of(entry.stream)
+    if kind == "outage":
+        return any(isinstance(x, e.OutageReported) and request.service in x.services for x in said) or any(
+            isinstance(x, e.EntryCorrected) for x in said
+        )
+    if kind == "monitoring":
+        return entry.stream == f"monitoring:{request.service}"
+    return kind in ("agreement", "claim", "maintenance", "terms")
 
 
 def compared(recorded: Any, recomputed: Any, path: str) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ class History:
 
     def at_entry(self, position: int) -> History:
         """Return what had been recorded up to a position; NotFound when it lies beyond the last."""
+        if position == self.last_position:
+            return self
         if position > self.last_position or position < 0:
             raise NotFound(
                 f"entry {position}", f"the last entry is {self.last_position}", "name a position from 0 to the last"

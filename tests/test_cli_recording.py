@@ -242,6 +242,14 @@ def test_importing_the_same_file_twice_adds_nothing(ledger: Path) -> None:
     assert {x["recorded_at"] for x in before} == {"2026-02-01T09:00:00Z"}
 
 
+def test_importing_what_a_verbatim_copy_was_made_of_adds_nothing(tmp_path: Path) -> None:
+    do(tmp_path / "copy.db", "import", "--verbatim", str(YEAR))
+
+    again = json.loads(do(tmp_path / "copy.db", "--json", "import", str(YEAR)).stdout)
+
+    assert (again["added"], again["already_there"]) == (0, len(YEAR.read_text().splitlines()))
+
+
 def test_one_bad_row_refuses_the_file_unless_rejects_are_set_aside(ledger: Path, tmp_path: Path) -> None:
     rows, rejects = bad_rows(tmp_path), tmp_path / "rejects.jsonl"
 

@@ -249,6 +249,12 @@ def _audit_text(found: dict[str, Any]) -> list[str]:
         f"  today: {today['verdict']}, {output.cell(today['credit']) or 'no credit'},"
         f" {today['entries_since']} entries recorded since its basis"
     )
+    for row in today["moved_by"]:
+        cause = (
+            f"entry {row['entry']} ({row['type']} in {row['stream']})" if row["entry"] else "the instant or the terms"
+        )
+        credit = output.cell(row["credit"]) or "no credit"
+        lines.append(f"  moved by {cause}: {row['verdict']}, {row['availability_percent']} %, {credit}")
     return lines + [f"  missing: {m}" for m in today["missing"]]
 
 
