@@ -77,7 +77,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LedgerError as error:
-            _complain(*str(error).split("\n"))
+            _complain(error.where, *error.what.split("\n"), error.todo)
             raise typer.Exit(error.exit_status) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say no more

@@ -17,7 +17,7 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 
 from ledger import clock
 from ledger.entry import Entry, Fact
-from ledger.errors import BadLine, Conflict, LedgerError, Refused, StorageFailed
+from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
 from ledger.store.mapper import EntryMapper, from_state
 from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
 from ledger.streams.acceptance import Refusal, Stream, Streams
@@ -90,7 +90,15 @@ class Ledger(Application[str]):
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
         with _storage_errors(str(self.path)):
-            for row in self.store.rows(2**62 if up_to is None else up_to):
+            versions: dict[str, int] = {}
+            for last, row in enumerate(self.store.rows(2**62 if up_to is None else up_to)):
+                position, stream, version = row[:3]
+                if position != last + 1:
+                    raise _broken(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
+                if version != versions.get(stream, 0) + 1:
+                    what = f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
+                    raise _broken(f"entry {position}", what)
+                versions[stream] = version
                 yield from_state(*row)
 
     def record(self, *facts: Fact) -> list[Entry]:
@@ -147,7 +155,11 @@ class Ledger(Application[str]):
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
-            return Stream(entries) if (entries := list(events)) else None
+            entries: list[Entry] = list(events)
+            for number, entry in enumerate(entries, 1):
+                if entry.version != number:
+                    raise _broken(f"entry {entry.position}", f"version {number} of {stream} is missing before it")
+            return Stream(entries) if entries else None
 
         with _storage_errors(str(self.path)):
             try:
@@ -228,6 +240,10 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
             left.unlink(missing_ok=True)
 
 
+def _broken(where: str, what: str) -> LedgerBroken:
+    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
+
+
 def _sync(folder: Path) -> None:
     """Make sure that a new name in a folder survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -239,10 +255,12 @@ def _sync(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
-    """Turn what the store raises into errors with three lines."""
+    """Turn what the store raises into errors with three lines; a damaged file is a broken ledger."""
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
+        if "malformed" in str(error) or "not a database" in str(error):
+            raise _broken(where, f"the file is damaged: {error}") from error
         raise StorageFailed(
             where, f"the store failed: {error}", "check the disk and the file, then try again"
         ) from error

@@ -107,9 +107,10 @@ def problem(error: ValidationError, prefix: str) -> str:
     first = next((x for x in errors if x["type"] == "extra_forbidden"), errors[0])
     path = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())
     message = first["msg"].removeprefix("Value error, ")
+    message = message if message[1:2].isupper() else message[0].lower() + message[1:]
     given = first.get("input")
     shown = "" if given is None or isinstance(given, dict | list) else f", not {clean(str(given))[:60]!r}"
-    return f"{prefix}{'.' if path else ''}{path}: {message[0].lower()}{message[1:]}{shown}"
+    return f"{prefix}{'.' if path else ''}{path}: {message}{shown}"
 
 
 def to_line(entry: Entry, source: str = "sla-ledger") -> str:
@@ -153,7 +154,8 @@ def from_line(text: str, file: str, number: int) -> Line:
     try:
         found = strict_json(text)
     except (ValueError, RecursionError) as error:
-        raise BadLine(where, f"not strict JSON: {clean(str(error))}") from None
+        what = clean(str(error)).replace("line 1 column", "column")
+        raise BadLine(where, f"not strict JSON: {what}") from None
     if not isinstance(found, dict):
         raise BadLine(where, "expected one JSON object")
     for field in _REQUIRED:

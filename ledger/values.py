@@ -140,7 +140,8 @@ class Money(Value):
     @model_validator(mode="before")
     @classmethod
     def _to_minor_unit(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("currency"), str) or "amount" not in data:
+        currency = data.get("currency") if isinstance(data, dict) else None
+        if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency) or "amount" not in data:
             return data
         amount = _amount(data["amount"])
         exact = amount.quantize(Decimal(1).scaleb(-minor_digits(data["currency"])))

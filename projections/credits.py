@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import BadTerms, NotFound
+from ledger.errors import BadTerms, CalendarExhausted, NotFound
 from ledger.terms import READING_IDS, Readings, Version
 from ledger.values import Money, instant, stamp
 from projections.availability import Availability, Downtime, availability
@@ -348,7 +348,8 @@ def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested
 def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
     """Return the judgement a recorded decision was made with: its entries, instant, terms and readings.
 
-    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests.
+    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests,
+    NotFound when its terms are not posted.
     """
     basis, readings = decision.get("basis"), decision.get("readings")
     try:
@@ -361,15 +362,14 @@ def judgement_of(history: History, decision: dict[str, Any], position: int) -> J
         raise BadTerms(f"entry {position}", f"the decision cannot be made again: {error}", "revise the claim") from None
     changes = {k: v for k, v in readings.items() if k in READING_IDS}
     terms = decision.get("terms")
-    then = Judgement(history.at_entry(entries), as_of, changes=changes)
-    if terms is not None and terms not in [v.terms.id for v in then.terms_book.versions]:
-        raise BadTerms(f"entry {position}", f"the terms {terms!r} of the decision are not posted", "post them again")
-    return then
+    return Judgement(history.at_entry(entries), as_of, changes=changes, terms=None if terms is None else str(terms))
 
 
 def months_after(on: date, months: int) -> date:
     """Return the date so many months later; 29 February becomes 28 February in a common year."""
     year, month = divmod(on.year * 12 + on.month - 1 + months, 12)
+    if year > date.max.year:
+        raise CalendarExhausted(f"{months} months after {on}", "there is no such date", "check the claim's period")
     for day in range(on.day, on.day - 4, -1):
         try:
             return date(year, month + 1, day)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ledger import events as e
+from ledger.errors import CalendarExhausted
 from ledger.terms import TermsBook, Version
 from projections.business_time import DAY, AlwaysOpen, Calendar, Desk, local_instant, working_day_after, zone_named
 from projections.entitlements import Agreement, agreements
@@ -82,7 +83,11 @@ class Judgement:
 
     def instant_of(self, on: date, zone: tzinfo) -> datetime:
         """Return the instant at which a local date begins."""
-        return local_instant(datetime.combine(on, time()), zone)
+        try:
+            return local_instant(datetime.combine(on, time()), zone)
+        except OverflowError:
+            what = "there is no such instant in UTC"
+            raise CalendarExhausted(f"the date {on}", what, "name a date between the years 2 and 9998") from None
 
     def desks_for(self, desk: str, rules: Rules) -> tuple[str, ...]:
         """Return the desks whose hours count for a customer of that desk. R7"""

@@ -1,8 +1,7 @@
-"""The gallery of errors: for each kind the smallest file and its exact text. RENEW=1 writes the texts anew."""
+"""The gallery of errors: for each kind the smallest file and its exact text. `pytest --renew` writes the texts anew."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,13 @@ FILES = sorted(GALLERY.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_a_file_that_cannot_be_read_says_where_what_and_what_to_do(file: Path) -> None:
+def test_a_file_that_cannot_be_read_says_where_what_and_what_to_do(file: Path, request: pytest.FixtureRequest) -> None:
     expected = file.with_suffix(".txt")
 
     result = CliRunner().invoke(app, ["--db", str(file), "log"])
 
     said = result.stderr.replace(str(file), "<file>")
-    if os.environ.get("RENEW") == "1":
+    if request.config.getoption("--renew"):
         expected.write_text(said, encoding="utf-8")
     assert said == expected.read_text(encoding="utf-8")
     assert (result.exit_code, result.stdout, len(said.splitlines())) == (1, "", 3)

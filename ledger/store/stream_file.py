@@ -68,7 +68,8 @@ def entries_of(numbered: Iterable[tuple[int, str]], name: str) -> list[Entry]:
         if refusal is not None:
             reason = f" ({refusal.reason})" if isinstance(refusal, Refusal) else ""
             what = f"{entry.stream} refuses {entry.name}: {refusal.what}{reason}"
-            raise BadLine(where, what, refusal.todo.replace("STREAM", entry.stream))
+            todo = refusal.todo if "show" not in refusal.todo else f"look at the lines of {entry.stream} around it"
+            raise BadLine(where, what, todo)
         if entry.command_id is not None:
             known.add(entry.command_id)
         found.append(entry)

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "CreditRefused": "sla-ledger claim decide CLAIM",
     "CreditRevised": "sla-ledger claim revise CLAIM",
 }
+FIELD = "field_"  # so that a field never collides with a keyword or with an option of the program
 At = Annotated[str | None, typer.Option(metavar="T", help="when it happened (default: now)")]
 Actor = Annotated[str | None, typer.Option(help="who records it (default: cli.USER)")]
 
@@ -143,8 +144,9 @@ def _command(model: type[Event]) -> Any:
         scope: Scope, stream: str, at: str | None, actor: str | None, command_id: str | None, **given: Any
     ) -> None:
         who = actor or default_actor()
-        text = given.pop("data_", None)
-        data = {k: _value(fields[k], v, k) for k, v in given.items() if v not in (None, [], ())}
+        text = given.pop("whole_data", None)
+        named = {k.removeprefix(FIELD): v for k, v in given.items()}
+        data = {k: _value(fields[k], v, k) for k, v in named.items() if v not in (None, [], ())}
         if text is not None:
             if model is EntryCorrected:
                 data["data"] = _json(text, "--data")
@@ -168,7 +170,7 @@ def _command(model: type[Event]) -> Any:
     parameters = [
         inspect.Parameter("stream", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_argument(model)),
         *(_parameter(name, info) for name, info in fields.items() if not (model is EntryCorrected and name == "data")),
-        _keyword("data_", Annotated[str | None, typer.Option("--data", metavar="JSON", help=_data_help(model))]),
+        _keyword("whole_data", Annotated[str | None, typer.Option("--data", metavar="JSON", help=_data_help(model))]),
         _keyword("at", At),
         _keyword("actor", Actor),
         _keyword("command_id", Annotated[str | None, typer.Option(metavar="ID", help="record this fact once only")]),
@@ -214,7 +216,7 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     needed = "" if not info.is_required() else "required"
     shape = _shape(info)
     if shape is bool:
-        return _keyword(name, Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}")])
+        return _keyword(FIELD + name, Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}")])
     metavar = _metavar(info)
     if shape is list:
         annotation: Any = Annotated[
@@ -222,7 +224,7 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
         ]
     else:
         annotation = Annotated[str | None, typer.Option(option, metavar=metavar, help=needed)]
-    return _keyword(name, annotation)
+    return _keyword(FIELD + name, annotation)
 
 
 def _parts(annotation: Any) -> list[Any]:

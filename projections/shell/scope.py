@@ -15,7 +15,7 @@ import typer
 from ledger import clock
 from ledger.errors import BadTerms, LedgerError, NotFound
 from ledger.text import clean
-from ledger.values import instant
+from ledger.values import day, instant
 from projections.history import History
 from projections.judgement import Judgement
 from projections.spans import Span
@@ -136,7 +136,7 @@ def _with_options(command: Callable[..., Any], options: dict[str, Any]) -> Calla
 
 def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:
     """Return the scope that options before and after the command's name give; the later one wins."""
-    chosen = {**before, **{k: v for k, v in after.items() if v not in (None, [], False)}}
+    chosen = {**before, **{k: v for k, v in after.items() if v is not None and v != [] and v is not False}}
     if after.get("json"):
         chosen["format"] = "json"
     if chosen.get("format") not in (None, *FORMATS):
@@ -180,7 +180,7 @@ def option_bound(text: str | None, hint: str) -> date | datetime | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text) if len(text) == 10 else instant(text)
+        return day(text) if len(text) == 10 else instant(text)
     except ValueError as error:
         raise typer.BadParameter(f"{clean(text)!r}: {error}", param_hint=hint) from None
 
