@@ -110,8 +110,8 @@ class Ledger(Application[str]):
         outcome = self.judge(facts)
         for reject in outcome.rejects:
             raise reject.error()
-        added = self.append(outcome.added)
-        return self._at(dict.fromkeys(p for _, p in outcome.already if p not in {e.position for e in added})) + added
+        outcome = self.commit(outcome)
+        return self._at(dict.fromkeys([*(p for _, p in outcome.already), *(e.position for e in outcome.added)]))
 
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
@@ -123,30 +123,36 @@ class Ledger(Application[str]):
             known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
         return judged(facts, Streams(self.stream), self.last_position(), known, clock.now(), by_content=by_content)
 
-    def append(self, entries: list[Entry]) -> list[Entry]:
-        """Append entries that were judged acceptable, in one transaction, and return them as they were stored.
+    def commit(self, outcome: Outcome) -> Outcome:
+        """Append what was judged acceptable, in one transaction, and return what became of it.
 
-        Raises Conflict when another writer came first, StorageFailed when they could not be written; whether they are
-        in the ledger after all is looked up by command id before either is raised.
+        Raises Conflict when another writer came first, StorageFailed when it could not be written; whether it is in the
+        ledger after all is looked up by command id before either is raised.
         """
+        entries = outcome.added
         if not entries:
-            return []
+            return outcome
         try:
             recordings = self.save(*entries)
-            return [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
+            stored = [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
+            return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
-            return self._read_back(entries, Conflict(entries[0].stream), error)
+            there = self._read_back(entries, Conflict(entries[0].stream), error)
+            facts = [Fact(e.stream, e.time, e.event, e.actor, e.command_id) for e in entries]
+            already = [*outcome.already, *zip(facts, there, strict=True)]
+            return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
             failed = StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again")
-            return self._read_back(entries, failed, error)
+            positions = self._read_back(entries, failed, error)
+            return Outcome(self._at(positions), outcome.already, outcome.rejects)
 
-    def _read_back(self, entries: list[Entry], failed: LedgerError, cause: Exception) -> list[Entry]:
-        """Return the entries if they are in the ledger after all, by command id; otherwise raise what failed."""
+    def _read_back(self, entries: list[Entry], failed: LedgerError, cause: Exception) -> list[int]:
+        """Return the positions of the entries if all are in the ledger, by command id; else raise what failed."""
         ids = [e.command_id for e in entries if e.command_id is not None]
         with contextlib.suppress(PersistenceError):
             there = self.store.positions_of(ids) if len(ids) == len(entries) else {}
             if len(there) == len(entries):
-                return self._at(there[i] for i in ids)
+                return [there[i] for i in ids]
         raise failed from cause
 
     def _at(self, positions: Iterable[int]) -> list[Entry]:
@@ -222,8 +228,7 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
     try:
         ledger = Ledger(draft, "rwc")
         try:
-            if entries:
-                ledger.append(list(entries))
+            ledger.commit(Outcome(list(entries)))
             if facts:
                 ledger.record(*facts)
         finally:

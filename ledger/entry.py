@@ -11,9 +11,19 @@ from pydantic import TypeAdapter, ValidationError
 from ledger.errors import BadLine
 from ledger.events import EVENTS, EntryCorrected, Event
 from ledger.text import canonical_json, clean, strict_json
-from ledger.values import CommandId, Identifier, StreamId, instant, stamp
+from ledger.values import REFERENCE, STREAM_PATTERN, CommandId, Identifier, StreamId, instant, stamp
 
 MAX_LINE = 4_000_000
+_FORMS = {  # what a value should look like, for people
+    f"^{REFERENCE}$": "expected letters, digits, '.', '_', '-' or '/', beginning with a letter or digit, without '..'",
+    STREAM_PATTERN: "expected a stream id like incident:INC-1",
+    "^maintenance:": "expected a stream id like maintenance:M-1",
+    "^[A-Z]{3}$": "expected three capital letters like NOK",
+    "^[0-9a-f]{64}$": "expected 64 hexadecimal digits",
+    "model_type": "expected an object",
+    "missing": "field required",
+    "extra_forbidden": "unknown field",
+}
 _REQUIRED = ("specversion", "type", "subject", "time", "data")
 _KNOWN = {*_REQUIRED, "id", "source", "recordedtime", "sequence", "actor", "commandid", "datacontenttype", "dataschema"}
 _STREAM: TypeAdapter[str] = TypeAdapter(StreamId)
@@ -106,7 +116,8 @@ def problem(error: ValidationError, prefix: str) -> str:
     errors = error.errors(include_url=False)
     first = next((x for x in errors if x["type"] == "extra_forbidden"), errors[0])
     path = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())
-    message = first["msg"].removeprefix("Value error, ")
+    message = _FORMS.get(str(first.get("ctx", {}).get("pattern", first["type"])), first["msg"])
+    message = message.removeprefix("Value error, ")
     message = message if message[1:2].isupper() else message[0].lower() + message[1:]
     given = first.get("input")
     shown = "" if given is None or isinstance(given, dict | list) else f", not {clean(str(given))[:60]!r}"
@@ -171,6 +182,8 @@ def from_line(text: str, file: str, number: int) -> Line:
     for field in ("id", "source"):
         if not isinstance(found.get(field) or "", str):
             raise BadLine(where, f"{field}: expected text")
+        if found.get(field) == "":
+            raise BadLine(where, f"{field}: expected text that is not empty")
     if not isinstance(found["type"], str):
         raise BadLine(where, "type: expected the name of an event")
     stream = _field(found, "subject", _STREAM, where)

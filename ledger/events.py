@@ -71,6 +71,12 @@ def _no_float(value: Any) -> Any:
 JsonObject = Annotated[dict[str, Any], AfterValidator(_no_float)]
 
 
+def _not_all(customers: tuple[str, ...]) -> tuple[str, ...]:
+    if "all" in customers:
+        raise ValueError('write "all" instead of a list, or name every customer')
+    return customers
+
+
 def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(items)) != len(items):
         raise ValueError("an item stands twice")
@@ -274,7 +280,7 @@ class OutageReported(Event):
 
     clause = "§availability-target"
     services: Identifiers
-    customers: Identifiers | Literal["all"]
+    customers: Annotated[Identifiers, AfterValidator(_not_all)] | Literal["all"]
     degree: Literal["unavailable", "degraded"]
     noticed_by: Literal["event_monitoring", "client", "staff"]
 

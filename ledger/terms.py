@@ -309,7 +309,12 @@ class TermsBook:
         found = []
         for entry in entries:
             assert isinstance(entry.event, TermsPosted)
-            terms = parse(entry.event.document)
+            try:
+                terms = parse(entry.event.document)
+            except BadTerms as error:
+                command = f"sla-ledger record EntryWithdrawn {entry.stream} --version {entry.version} --reason TEXT"
+                where = f"{entry.stream} (entry {entry.position})"
+                raise BadTerms(where, error.what, f"withdraw it: {command}") from None
             found.append(Version(terms, entry.time, terms.readings.but(changed), entry.positions))
         known = [v.terms.id for v in found]
         if not found or (chosen == BUILT_IN and chosen not in known):

@@ -21,6 +21,7 @@ from pydantic import (
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _FRACTION = re.compile(r"\.\d+")
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,4})?", re.ASCII)
+STREAM_PATTERN = r"^[a-z]{1,20}:[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?$"
 REFERENCE = r"[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?"
 
 # ISO 4217: currencies whose minor unit is not a hundredth
@@ -55,7 +56,10 @@ def instant(text: Any) -> datetime:
             raise ValueError("a time without a zone names no instant")
         found = text
     elif isinstance(text, str) and _INSTANT.fullmatch(text):
-        found = datetime.fromisoformat(_FRACTION.sub("", text.upper()))
+        try:
+            found = datetime.fromisoformat(_FRACTION.sub("", text.upper()))
+        except ValueError:
+            raise ValueError("there is no such time of day, date or offset") from None
     else:
         raise ValueError("expected an instant with a zone, like 2026-03-27T14:00:00Z or 2026-03-27T15:00:00+01:00")
     try:
@@ -107,7 +111,7 @@ def _no_repetition(items: tuple[Any, ...]) -> tuple[Any, ...]:
 Instant = Annotated[datetime, BeforeValidator(instant), PlainSerializer(stamp, return_type=str)]
 Day = Annotated[date, BeforeValidator(day), PlainSerializer(date.isoformat, return_type=str)]
 Identifier = Annotated[str, StringConstraints(pattern=f"^{REFERENCE}$", max_length=120)]
-StreamId = Annotated[str, StringConstraints(pattern=f"^[a-z]{{1,20}}:{REFERENCE}$"), AfterValidator(_short_reference)]
+StreamId = Annotated[str, StringConstraints(pattern=STREAM_PATTERN), AfterValidator(_short_reference)]
 Flag = Annotated[bool, BeforeValidator(lambda v: False if v is None else v)]
 Summary = Annotated[str, StringConstraints(max_length=500)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]

@@ -135,4 +135,5 @@ def compared(recorded: Any, recomputed: Any, path: str) -> list[dict[str, Any]]:
 
 def _entries(decision: dict[str, Any]) -> int:
     basis = decision.get("basis")
-    return int(basis["entries"]) if isinstance(basis, dict) and "entries" in basis else 0
+    entries = basis.get("entries") if isinstance(basis, dict) else None
+    return entries if isinstance(entries, int) else 0

@@ -60,8 +60,12 @@ class Judgement:
     ) -> None:
         self.history, self.as_of = history, as_of
         self.changes, self.chosen = changes or {}, terms
-        posted = [x for _, entries in history.all(as_of, "terms") for x in entries]
-        self.terms_book = TermsBook.of(posted, self.changes, terms)
+
+    @cached_property
+    def terms_book(self) -> TermsBook:
+        """The versions of the terms that are known."""
+        posted = [x for _, entries in self.history.all(self.as_of, "terms") for x in entries]
+        return TermsBook.of(posted, self.changes, self.chosen)
 
     @cached_property
     def agreements(self) -> dict[str, Agreement]:

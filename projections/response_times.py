@@ -7,12 +7,14 @@ R7-R13, R15, R16, R30.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
+from ledger.errors import CalendarExhausted
 from ledger.values import stamp
 from projections.business_time import Calendar
 from projections.judgement import ALWAYS_OPEN, Judgement, Rules, in_order
@@ -143,15 +145,21 @@ class Verdict:
         }
 
 
-def findings(judgement: Judgement, judged_at: datetime | None = None) -> list[Verdict]:
-    """Return the verdict on every case, in order of receipt, then position.
+def findings(
+    judgement: Judgement,
+    judged_at: datetime | None = None,
+    wanted: Callable[[str, State], bool] = lambda stream, state: True,
+) -> list[Verdict]:
+    """Return the verdict on every case that is wanted, in order of receipt, then position.
 
     judged_at: the end of the reported period, for terms_change=period_end (R26).
+    Raises CalendarExhausted naming the first case that lies outside the calendar's years.
     """
-    found = [
-        judge(judgement, stream, folded(entries), judged_at)
-        for stream, entries in judgement.history.all(judgement.as_of, *KINDS)
-    ]
+    found = []
+    for stream, entries in judgement.history.all(judgement.as_of, *KINDS):
+        state = folded(entries)
+        if wanted(stream, state):
+            found.append(judge(judgement, stream, state, judged_at))
     return sorted(found, key=lambda v: v.state.opening.order)
 
 
@@ -183,11 +191,15 @@ def judge(judgement: Judgement, stream: str, state: State, judged_at: datetime |
         answered=answered,
         ended_at=ended.time if ended else judgement.as_of,
     )
-    _measure(verdict)
-    if is_best_effort(verdict):
-        verdict.verdict = "best_effort"
-    else:
-        _decide(verdict, judgement, assigned, cancelled)
+    try:
+        _measure(verdict)
+        if is_best_effort(verdict):
+            verdict.verdict = "best_effort"
+        else:
+            _decide(verdict, judgement, assigned, cancelled)
+    except CalendarExhausted as error:
+        where = f"{stream} (entry {state.opening.position}), judged at {stamp(judgement.as_of)}: {error.where}"
+        raise CalendarExhausted(where, error.what, error.todo) from None
     _explain(verdict, judgement, assigned, ended)
     return verdict
 

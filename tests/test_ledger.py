@@ -143,7 +143,7 @@ def test_who_comes_second_to_a_stream_gets_a_conflict_looks_again_and_succeeds(p
         other.record(response(minutes=7))
 
         with pytest.raises(Conflict):
-            book.append(mine.added)
+            book.commit(mine)
         after = [to_line(entry) for entry in all_of(path)]
         book.record(reported("incident:INC-2"), response(minutes=6))
 
@@ -160,7 +160,7 @@ def test_who_comes_second_to_another_stream_gets_the_position_that_is_true(path:
         mine = book.judge([response()])
         other.record(reported("incident:INC-2"))
 
-        [entry] = book.append(mine.added)
+        [entry] = book.commit(mine).added
 
     assert (mine.added[0].position, entry.position) == (2, 3)
     assert all_of(path)[2] == entry
@@ -241,15 +241,16 @@ def test_a_command_id_of_another_stream_adds_nothing(path: Path, book: Ledger) -
     assert again == first == all_of(path)[1:]
 
 
-def test_a_fact_that_another_writer_recorded_first_is_returned_as_it_is_stored(path: Path, book: Ledger) -> None:
+def test_a_fact_that_another_writer_recorded_first_counts_as_already_there(path: Path, book: Ledger) -> None:
     with contextlib.closing(Ledger(path)) as other:
         mine = book.judge([response(command_id="row/1")])
         with freeze_time("2026-07-01 10:00:00"):
             theirs = other.record(response(command_id="row/1"))
 
-        found = book.append(mine.added)
+        outcome = book.commit(mine)
 
-    assert found == theirs == all_of(path)[1:]
+    assert (outcome.added, [position for _, position in outcome.already]) == ([], [2])
+    assert theirs == all_of(path)[1:]
 
 
 def test_what_is_acknowledged_survives_a_power_cut(book: Ledger) -> None:

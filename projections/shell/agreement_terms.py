@@ -20,7 +20,9 @@ from projections.shell import output
 from projections.shell.recording import Actor, append, default_actor
 from projections.shell.scope import Scope, option_instant, reading, writing
 
-terms = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The agreement's terms and readings.")
+terms = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The agreement's terms and readings."
+)
 
 
 @terms.command("list")

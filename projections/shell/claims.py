@@ -19,7 +19,9 @@ from projections.shell.explanations import claim_derivation
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
 from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
 
-claim = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Submit, assess and decide service credits.")
+claim = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Submit, assess and decide service credits."
+)
 Claim = Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")]
 DecidedBy = Annotated[str | None, typer.Option(metavar="WHO", help="who decides (default: the actor)")]
 Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="why")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,8 @@ from projections.shell import output
 from projections.shell.reports import one_of
 from projections.shell.scope import Scope, bound, option_bound, reading, stream_id
 from projections.spans import SECOND
+
+LONG = "(the whole document; see it: sla-ledger terms show)"
 
 
 @reading
@@ -44,9 +47,8 @@ def log(
     one_of("--type", type_, tuple(EVENTS))
     first, last = option_bound(begin, "--from"), option_bound(end, "--until")
     judgement = scope.judgement()
-    zone = judgement.zone_of("", judgement.rules_at(judgement.as_of))
-    after = None if first is None else bound(judgement, first, zone)
-    before = None if last is None else bound(judgement, last, zone)
+    after = None if first is None else _bound(judgement, first)
+    before = None if last is None else _bound(judgement, last)
     found = [
         entry_row(x)
         for x in judgement.history.entries
@@ -58,7 +60,14 @@ def log(
     if late:
         found = sorted((r for r in found if r["late_by_seconds"]), key=lambda r: (-r["late_by_seconds"], r["position"]))
     columns = ("position", "recorded_at", "time", "late_by_seconds", "stream", "version", "type", "data")
+    if output.form(scope) == "table":
+        found = [r | {"data": LONG} if r["type"] == "TermsPosted" else r for r in found]
     output.rows(scope, found, columns)
+
+
+def _bound(judgement: Judgement, at: date | datetime) -> datetime:
+    """Return a date as the instant it begins at the default desk."""
+    return bound(judgement, at, judgement.zone_of("", judgement.rules_at(judgement.as_of)))
 
 
 @reading
@@ -209,7 +218,7 @@ def _stream_text(found: dict[str, Any]) -> list[str]:
     lines = [found["stream"]]
     for row in found["entries"]:
         late = f"  recorded {row['late_by_seconds']} s late" if row["late_by_seconds"] else ""
-        data = output.cell(row["data"]) if row["type"] != "TermsPosted" else "(the document: terms show)"
+        data = output.cell(row["data"]) if row["type"] != "TermsPosted" else LONG
         lines.append(f"  {row['position']:>6}  v{row['version']}  {row['time']}  {row['type']}  {data}{late}")
     if found["amounts_to"] is None:
         return [*lines, "  not visible at this instant"]

@@ -53,8 +53,9 @@ def import_(
       sla-ledger --db copy.db import --verbatim export.jsonl
     """
     one_of("--from", source, SOURCES)
+    _check_names(scope, files, heads, rejects)
     if verbatim:
-        _copy(scope, files)
+        _copy(scope, files, dry_run)
         return
     ledger = Ledger(scope.path)
     try:
@@ -63,25 +64,17 @@ def import_(
         origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts}
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
         outcome = ledger.judge(facts, by_content=True)
-        bad += [
-            (
-                f,
-                BadRow(
-                    r.fact.line,
-                    f"{r.fact.stream}, {r.fact.event.name}: {r.what} ({r.reason})",
-                    batches[f].raw(r.fact.line),
-                ),
-            )
-            for r in outcome.rejects
-            for f in [origin[id(r.fact)]]
-        ]
+        for reject in outcome.rejects:
+            file, fact = origin[id(reject.fact)], reject.fact
+            reason = f"{fact.stream}, {fact.event.name}: {reject.what} ({reject.reason}); {reject.todo}"
+            bad.append((file, BadRow(fact.line, reason, batches[file].raw(fact.line))))
         bad.sort(key=lambda item: (files.index(item[0]), item[1].line))
         if bad and rejects is None:
             raise _refused(bad)
         if not dry_run:
             if rejects is not None:
                 _write_rejects(rejects, bad)
-            ledger.append(outcome.added)
+            outcome = ledger.commit(outcome)
     finally:
         ledger.close()
     _report(scope, outcome, bad, sum(b.passed_over for b in batches.values()), dry_run)
@@ -103,7 +96,20 @@ def export(
         output.write(to_line(entry))
 
 
-def _copy(scope: Scope, files: list[str]) -> None:
+def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str | None) -> None:
+    """Refuse a file that is named twice, and a rejects file that would overwrite the ledger or what is read."""
+    for file in files:
+        if files.count(file) > 1:
+            raise typer.BadParameter(f"{clean(file)} is named twice", param_hint="FILE")
+    if rejects is None:
+        return
+    beside = [scope.db + ending for ending in ("", ".lock", "-journal", "-wal", "-shm")]
+    for taken in [*beside, *files, *([heads] if heads else [])]:
+        if Path(taken).resolve() == Path(rejects).resolve():
+            raise LedgerError(clean(rejects), "the rejects would overwrite this file", "name another file for them")
+
+
+def _copy(scope: Scope, files: list[str], dry_run: bool) -> None:
     if len(files) != 1:
         raise typer.BadParameter("a copy is made of one file", param_hint="--verbatim")
     path, entries = scope.path, stream_file.read(files[0])
@@ -111,6 +117,9 @@ def _copy(scope: Scope, files: list[str]) -> None:
         if entry.position != index:
             where = f"{clean(files[0])}, line {entry.position}"
             raise BadLine(where, f"this is entry {index}: positions would change", "leave out empty and repeated lines")
+    if dry_run:
+        output.note(f"{path}: would be an exact copy of {len(entries)} entries")
+        return
     create(path, entries)
     output.note(f"{path}: a new ledger, an exact copy of {len(entries)} entries")
 

@@ -33,6 +33,9 @@ def explain(
       sla-ledger explain claim:2025 --json
     """
     judgement = scope.judgement()
+    if ":" in stream and kind_of(stream) not in (*KINDS, "claim"):
+        what = "only cases and claims are explained"
+        raise NotFound(clean(stream), what, f"see what it amounts to: sla-ledger show {clean(stream)}")
     target = stream_id(stream, *KINDS, "claim")
     if not judgement.history.stream(target, judgement.as_of):
         raise NotFound(clean(target), "no such stream is known at this instant", "see all entries: sla-ledger log")

@@ -48,7 +48,7 @@ def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:
 
 def form(scope: Scope, piped: str = "tsv") -> str:
     """Return the format to print in: as asked, else a table on a terminal and `piped` in a pipe."""
-    return scope.format or ("table" if sys.stdout.isatty() else piped)
+    return scope.format or ("table" if sys.stdout and sys.stdout.isatty() else piped)
 
 
 def as_json(found: Any) -> str:
@@ -58,7 +58,7 @@ def as_json(found: Any) -> str:
 
 def write(line: str) -> None:
     """Write a line to standard output."""
-    sys.stdout.write(line + "\n")
+    typer.echo(line)
 
 
 def note(line: str) -> None:
@@ -113,7 +113,7 @@ def _table(found: list[dict[str, Any]], columns: list[str]) -> None:
         table.add_row(*(Text(cell(row.get(c)), style=_style(c, row.get(c))) for c in columns))
     console = Console(highlight=False)
     needed = Console(width=100_000).measure(table).maximum
-    if needed > console.width or not sys.stdout.isatty():
+    if needed > console.width or not (sys.stdout and sys.stdout.isatty()):
         console.width = max(needed, 20)
     console.print(table, soft_wrap=False)
 
@@ -142,7 +142,7 @@ def _separated(found: list[dict[str, Any]], columns: list[str], chosen: str) -> 
         if chosen == "csv":
             cells = [_defused(row.get(c), t) for c, t in zip(columns, cells, strict=True)]
         writer.writerow(cells)
-    sys.stdout.write(text.getvalue())
+    typer.echo(text.getvalue(), nl=False)
 
 
 def _defused(value: Any, text: str) -> str:

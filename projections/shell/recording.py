@@ -77,7 +77,7 @@ class Events(TyperGroup):
             formatter.write_dl([(name, _summary(EVENTS[name])) for name in self.list_commands(ctx)])
 
 
-record = typer.Typer(cls=Events, rich_markup_mode=None, invoke_without_command=True)
+record = typer.Typer(cls=Events, rich_markup_mode=None, add_completion=False, invoke_without_command=True)
 
 
 @record.callback()
@@ -122,8 +122,10 @@ def append(scope: Scope, *facts: Fact) -> list[Entry]:
         entries = ledger.record(*facts)
     finally:
         ledger.close()
-    for entry in entries:
-        known = "" if entry.position > before else ", already there"
+    for entry, fact in zip(entries, facts, strict=False):
+        known = "" if entry.position > before else ", already there by its command id"
+        if known and (entry.stream, entry.name, entry.event) != (fact.stream, fact.event.name, fact.event):
+            output.note(f"warning: entry {entry.position} says something else than this fact; nothing was added")
         if scope.format in ("json", "jsonl"):
             output.write(to_line(entry))
         else:

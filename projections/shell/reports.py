@@ -35,15 +35,18 @@ class Filters:
     begin: date | datetime | None
     end: date | datetime | None
 
-    def passes(self, judgement: Judgement, stream: str, state: State, priority: str) -> bool:
-        """Return whether a case is one of them. Dates are read in the zone of the customer's desk."""
+    def passes(self, judgement: Judgement, stream: str, state: State, priority: str | None = None) -> bool:
+        """Return whether a case is one of them, of any priority unless it is given.
+
+        Dates are read in the zone of the customer's desk.
+        """
         case = state.case
         if not all(
             wanted in (None, given)
             for wanted, given in (
                 (self.customer, case.customer),
                 (self.service, case.service),
-                (self.priority, priority),
+                (self.priority, priority or self.priority),
                 (self.channel, case.channel),
             )
         ):
@@ -114,7 +117,7 @@ def compliance(
     judged_at = None if chosen.end is None else bound(judgement, chosen.end, zone)
     found = [
         v
-        for v in response_times.findings(judgement, judged_at)
+        for v in response_times.findings(judgement, judged_at, lambda s, state: chosen.passes(judgement, s, state))
         if chosen.passes(judgement, v.stream, v.state, v.priority) and verdict in (None, v.verdict)
     ]
     if by:
@@ -148,16 +151,11 @@ def queue(
       sla-ledger queue --as-of 2026-03-27T14:00:00Z
     """
     judgement = scope.judgement()
-    verdicts = response_times.findings(judgement)
-    cases = {v.stream: v.state.case for v in verdicts}
-    found = [
-        row
-        for row in handling_order.queue(judgement, verdicts)
-        if customer in (None, row["customer"]) and service in (None, cases[row["case"]].service)
-    ]
+    chosen = filters(customer, service, None, None, None, None, None)
+    verdicts = response_times.findings(judgement, None, lambda s, state: chosen.passes(judgement, s, state))
     output.rows(
         scope,
-        found,
+        handling_order.queue(judgement, verdicts),
         ("rank", "case", "customer", "priority", "received_at", "due_at", "remaining_seconds", "at_risk", "verdict"),
     )
 
