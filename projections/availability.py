@@ -18,6 +18,7 @@ from ledger.terms import Readings, Version
 from ledger.values import stamp
 from projections import maintenance, outages
 from projections.figures import ratio
+from projections.history import folded
 from projections.judgement import Judgement, in_order
 from projections.maintenance import Obstacle
 from projections.outages import State, TimeFrame, evolve
@@ -171,8 +172,8 @@ class Downtime:
     def __init__(self, judgement: Judgement) -> None:
         history, as_of = judgement.history, judgement.as_of
         self.judgement = judgement
-        self.outages = {s: outages.folded(x) for s, x in history.all(as_of, "outage")}
-        self.windows = {s: maintenance.folded(x) for s, x in history.all(as_of, "maintenance")}
+        self.outages = {s: folded(outages.evolve, x) for s, x in history.all(as_of, "outage")}
+        self.windows = {s: folded(maintenance.evolve, x) for s, x in history.all(as_of, "maintenance")}
         self.gaps = {s.partition(":")[2]: x for s, x in history.all(as_of, "monitoring")}
         self._judged: dict[tuple[str, str, str, Readings], Judged | None] = {}
         self._by_service: dict[str, list[str]] = {}

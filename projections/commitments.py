@@ -17,6 +17,7 @@ from ledger.terms import Delivery, Version
 from ledger.values import stamp
 from projections import maintenance
 from projections.business_time import DAY, Calendar, local_instant
+from projections.history import folded
 from projections.judgement import Judgement, in_order
 from projections.spans import SECOND
 
@@ -50,15 +51,6 @@ def evolve(state: State | None, entry: Entry) -> State:
             return state if state.done else replace(state, done=entry)
         case e.RequestCancelled() | e.IncidentCancelled():
             return replace(state, cancelled=entry)
-    return state
-
-
-def folded(entries: list[Entry]) -> State:
-    """Return the case or backup that its entries make."""
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
     return state
 
 
@@ -124,7 +116,7 @@ def totals(found: Iterable[Commitment]) -> list[dict[str, Any]]:
 
 def _deliveries(judgement: Judgement) -> Iterable[Commitment]:
     for stream, entries in judgement.history.all(judgement.as_of, "incident", "request"):
-        state, opening = folded(entries), entries[0].event
+        state, opening = folded(evolve, entries), entries[0].event
         assert isinstance(opening, e.CaseReported)
         kind = opening.kind if isinstance(opening, e.ServiceRequested) else TROUBLESHOOTING
         rules = judgement.rules_at(state.opening.time)
@@ -205,7 +197,7 @@ def _verdict(as_of: datetime, due: datetime | None, done: Entry | None, cancelle
 
 def _notices(judgement: Judgement) -> Iterable[Commitment]:
     for stream, entries in judgement.history.all(judgement.as_of, "maintenance"):
-        state = maintenance.folded(entries)
+        state = folded(maintenance.evolve, entries)
         rules, begin = judgement.rules_at(state.scheduled.time), state.window[0]
         notice = rules.terms.planned_maintenance
         if state.plan.category == "planned":
@@ -258,7 +250,7 @@ def _announced_by(judgement: Judgement, rules: Version, failed_at: datetime) -> 
 
 
 def _backups(judgement: Judgement) -> Iterable[Commitment]:
-    taken = [(s, folded(x)) for s, x in judgement.history.all(judgement.as_of, "backup")]
+    taken = [(s, folded(evolve, x)) for s, x in judgement.history.all(judgement.as_of, "backup")]
     by_scope: dict[str, list[tuple[str, State]]] = {}
     for stream, state in sorted(taken, key=lambda item: item[1].opening.order):
         assert isinstance(state.opening.event, e.BackupTaken)

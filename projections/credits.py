@@ -19,7 +19,7 @@ from ledger.values import Money, instant, stamp
 from projections.availability import Availability, Downtime, availability
 from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
-from projections.history import History
+from projections.history import History, folded
 from projections.judgement import Judgement, in_order
 from projections.spans import SECOND, Span, minus, union
 
@@ -73,21 +73,12 @@ def evolve(state: State | None, entry: Entry) -> State:
     return state
 
 
-def folded(entries: list[Entry]) -> State:
-    """Return the claim that its entries make."""
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
-    return state
-
-
 def claim(judgement: Judgement, stream: str) -> State:
     """Return a claim by its stream id; NotFound when nothing of it is known at `as_of`."""
     entries = judgement.history.stream(stream, judgement.as_of)
     if not entries:
         raise NotFound(stream, "no such claim is known", "see all claims: sla-ledger log --type CreditRequested")
-    return folded(entries)
+    return folded(evolve, entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +318,7 @@ def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested
     """
     granted: list[tuple[int, str, dict[str, Any]]] = []
     for other, entries in judgement.history.all(judgement.as_of, "claim"):
-        state = folded(entries)
+        state = folded(evolve, entries)
         same = (state.request.customer, state.request.service) == (request.customer, request.service)
         decision = state.recorded()
         if same and state.decision and decision and decision.get("verdict") == "granted":

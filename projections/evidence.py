@@ -12,6 +12,7 @@ from typing import Any
 from ledger import events as e
 from ledger.values import stamp
 from projections import outages
+from projections.history import folded
 from projections.judgement import Judgement
 from projections.outages import State
 from projections.spans import Span, clip, covered_at_least, minus, total, union
@@ -117,7 +118,7 @@ class Reconciliation:
 
 def reconciled(judgement: Judgement, stream: str) -> Reconciliation:
     """Return the evidence of an outage side by side, proposed under the reading in force at its report."""
-    state = outages.folded(judgement.history.stream(stream, judgement.as_of))
+    state = folded(outages.evolve, judgement.history.stream(stream, judgement.as_of))
     readings = judgement.rules_at(state.opening.time).readings
     sources = outages.by_source(state, judgement.as_of)
     seen = union(s for spans in sources.values() for s in spans)

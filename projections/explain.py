@@ -17,8 +17,9 @@ from projections.availability import CLAUSE_OF, EXCLUSIONS, Availability, Judged
 from projections.credits import Assessment
 from projections.figures import money_json, ratio, truncated
 from projections.handling_order import overtaken_by
+from projections.history import folded
 from projections.judgement import Judgement
-from projections.response_times import Verdict, folded, judge
+from projections.response_times import Verdict, evolve, judge
 from projections.spans import SECOND, Span
 
 
@@ -80,7 +81,7 @@ def span_of(seconds: int) -> str:
 
 def case(judgement: Judgement, stream: str) -> tuple[Verdict, list[Step]]:
     """Return the verdict on a case and the steps that lead to it."""
-    v = judge(judgement, stream, folded(judgement.history.stream(stream, judgement.as_of)))
+    v = judge(judgement, stream, folded(evolve, judgement.history.stream(stream, judgement.as_of)))
     steps = [_received(v), _calendar(v, judgement), _target(v)]
     steps += [s for s in (_pauses(v), _counted(v)) if s]
     steps += [_due(v), _outcome(v), _order(judgement, stream, v)]

@@ -15,8 +15,9 @@ from ledger import events as e
 from ledger.entry import Entry
 from ledger.values import stamp
 from projections.figures import truncated
+from projections.history import folded
 from projections.judgement import Judgement, in_order
-from projections.response_times import KINDS, State, Verdict, answer, evolve, folded
+from projections.response_times import KINDS, State, Verdict, answer, evolve
 from projections.spans import SECOND
 
 RANKS = {"high": 0, "medium": 1, "low": 2}
@@ -103,7 +104,7 @@ def findings(judgement: Judgement) -> list[Handled]:
 def _cases(judgement: Judgement) -> list[Handled]:
     found = []
     for stream, entries in judgement.history.all(judgement.as_of, *KINDS):
-        state = folded(entries)
+        state = folded(evolve, entries)
         rules = judgement.rules_at(state.opening.time)
         handled = answer(state, rules)
         if handled and state.cancelled and state.cancelled.order < handled.order:

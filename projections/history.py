@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from ledger import events as e
 from ledger.entry import Entry
@@ -18,6 +19,18 @@ FOUND_OUT = (
     e.MonitoringGapRecorded,
     e.HolidaysPublished,
 )
+
+
+_State = TypeVar("_State")
+
+
+def folded(evolve: Callable[[_State | None, Entry], _State], entries: Iterable[Entry]) -> _State:
+    """Return the state that the entries of a stream lead to; there is at least one."""
+    state: _State | None = None
+    for entry in entries:
+        state = evolve(state, entry)
+    assert state is not None
+    return state
 
 
 class History:

@@ -51,15 +51,6 @@ def evolve(state: State | None, entry: Entry) -> State:
     return state
 
 
-def folded(entries: list[Entry]) -> State:
-    """Return the window that its entries make."""
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
-    return state
-
-
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why a window excludes nothing; `missed_by_seconds` where a notice came too late."""

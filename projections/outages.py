@@ -65,15 +65,6 @@ def evolve(state: State | None, entry: Entry) -> State:
     return state
 
 
-def folded(entries: list[Entry]) -> State:
-    """Return the outage that its entries make."""
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
-    return state
-
-
 @dataclass(frozen=True, slots=True)
 class TimeFrame:
     """When the services were down, and what is doubtful about it."""
@@ -101,7 +92,7 @@ def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     """Return the frame that the evidence proposes; without evidence, from report to restoration. R25"""
     sources = by_source(state, as_of)
     doubts = ["undetermined"]
-    if any(_evidence(x).until is None for x in state.evidence):
+    if any(_evidence(x).until is None and _evidence(x).from_ < as_of for x in state.evidence):
         doubts.append("never_closed")
     if not sources:
         end = state.restored.time if state.restored else as_of

@@ -17,6 +17,7 @@ from ledger.entry import Entry
 from ledger.errors import CalendarExhausted
 from ledger.values import stamp
 from projections.business_time import Calendar
+from projections.history import folded
 from projections.judgement import ALWAYS_OPEN, Judgement, Rules, in_order
 from projections.spans import SECOND, Span, clip, union
 
@@ -56,15 +57,6 @@ def evolve(state: State | None, entry: Entry) -> State:
             return replace(state, waits=tuple(waits))
         case e.IncidentCancelled() | e.RequestCancelled():
             return replace(state, cancelled=entry)
-    return state
-
-
-def folded(entries: list[Entry]) -> State:
-    """Return the case that its entries make."""
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
     return state
 
 
@@ -157,7 +149,7 @@ def findings(
     """
     found = []
     for stream, entries in judgement.history.all(judgement.as_of, *KINDS):
-        state = folded(entries)
+        state = folded(evolve, entries)
         if wanted(stream, state):
             found.append(judge(judgement, stream, state, judged_at))
     return sorted(found, key=lambda v: v.state.opening.order)

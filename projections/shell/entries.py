@@ -18,6 +18,7 @@ from ledger.values import stamp
 from projections import credits, maintenance, outages, response_times
 from projections.evidence import reconciled
 from projections.figures import money_json
+from projections.history import folded
 from projections.judgement import Judgement
 from projections.shell import output
 from projections.shell.reports import one_of
@@ -113,15 +114,15 @@ def amounts_to(judgement: Judgement, stream: str) -> dict[str, Any] | None:
     if not entries:
         return None
     if kind in response_times.KINDS:
-        return response_times.judge(judgement, stream, response_times.folded(entries)).as_json()
+        return response_times.judge(judgement, stream, folded(response_times.evolve, entries)).as_json()
     if kind == "outage":
-        return _outage(judgement, outages.folded(entries))
+        return _outage(judgement, folded(outages.evolve, entries))
     if kind == "maintenance":
-        return _window(judgement, maintenance.folded(entries))
+        return _window(judgement, folded(maintenance.evolve, entries))
     if kind == "agreement":
         return _agreement(judgement, entries)
     if kind == "claim":
-        return claim_status(credits.folded(entries))
+        return claim_status(folded(credits.evolve, entries))
     return {"standing_entries": [x.position for x in entries]}
 
 

@@ -23,6 +23,7 @@ from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
 from ledger.text import clean, identifier, strict_json
 from ledger.values import Money, stamp
 from projections import outages
+from projections.history import folded
 from projections.shell import output
 from projections.shell.scope import Scope, option_instant, stream_id, writing
 
@@ -32,6 +33,7 @@ ELSEWHERE = {
     "CreditRefused": "sla-ledger claim decide CLAIM",
     "CreditRevised": "sla-ledger claim revise CLAIM",
 }
+DEFAULTED = ("evidence", "decided_by")  # none, and the actor
 FIELD = "field_"  # so that a field never collides with a keyword or with an option of the program
 At = Annotated[str | None, typer.Option(metavar="T", help="when it happened (default: now)")]
 Actor = Annotated[str | None, typer.Option(help="who records it (default: cli.USER)")]
@@ -191,7 +193,7 @@ def _proposed(scope: Scope, stream: str, evidence: Any, at: datetime) -> list[di
         raise LedgerError(stream, what, "give --from and --until, or name the evidence: --evidence VERSION")
     if any(isinstance(x.event, EvidenceRecorded) and x.event.until is None for x in named):
         raise LedgerError(stream, "some of this evidence has not ended", "give --from and --until, or record its end")
-    state = outages.folded([entries[0], *named])
+    state = folded(outages.evolve, [entries[0], *named])
     frame = outages.proposed(state, at, judgement.rules_at(state.opening.time).readings)
     if not frame.spans:
         raise LedgerError(
@@ -215,7 +217,7 @@ def _data_help(model: type[Event]) -> str:
 
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     option = f"--{name.replace('_', '-')}"
-    needed = "" if not info.is_required() else "required"
+    needed = "required" if info.is_required() and name not in DEFAULTED else ""
     shape = _shape(info)
     if shape is bool:
         return _keyword(FIELD + name, Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}")])
