@@ -113,6 +113,10 @@ class Readings(Part):
         for key in changes:
             if key not in READING_IDS:
                 raise BadTerms(f"reading {clean(key)[:60]}", "there is no such reading", f"readings: {_listed()}")
+        for (one, first), (other, second), reason in CONTRADICTIONS:
+            if first in _plain(changes.get(one)) and second in _plain(changes.get(other)):
+                where = f"readings {one} and {other}"
+                raise BadTerms(where, f"they contradict each other: {reason}", "take one of them")
         try:
             return Readings.model_validate({**self.model_dump(), **changes})
         except ValidationError as error:
@@ -122,6 +126,26 @@ class Readings(Part):
                 problem(error, "value"),
                 f"values of {READING_IDS[key]} {key}: {', '.join(values(key))}",
             ) from None
+
+
+# pairs of readings that cannot be chosen together, with the reason
+CONTRADICTIONS = (
+    (
+        ("best_effort", "phone"),
+        ("off_hours_phone", "next_opening"),
+        "the first measures every call apart, the second gives a call out of hours a due time",
+    ),
+    (
+        ("best_effort", "phone"),
+        ("round_the_clock", "phone"),
+        "the first measures every call apart, the second gives a call under a 24x7 deal a due time",
+    ),
+)
+
+
+def _plain(value: Any) -> tuple[str, ...]:
+    """Return the value or values that a reading was given as texts."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value or ())
 
 
 READING_IDS: dict[str, str] = {key: f"R{number}" for number, key in enumerate(Readings.model_fields, 1)}

@@ -16,6 +16,7 @@ from ledger.entry import Entry
 from ledger.errors import BadTerms, CalendarExhausted, NotFound
 from ledger.terms import READING_IDS, Readings, Version
 from ledger.values import Money, instant, stamp
+from projections import outages
 from projections.availability import Availability, Downtime, availability
 from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
@@ -246,7 +247,7 @@ def assessed(gathered: Dossier, found: Availability, rules: Version | None = Non
     judgement, state, rules = gathered.judgement, gathered.state, rules or found.rules
     request, missing = state.request, []
     for o in found.outages:
-        missing += _missing(o.stream, o.state.determined, o.state.attributed)
+        missing += _missing(o.stream, o.state)
     fee, fee_entries = _fee(gathered, rules) or (None, [])
     return Assessment(
         gathered.stream,
@@ -397,12 +398,15 @@ def _steps_json(steps: Fraction, lost_steps: str) -> int | str:
     return truncated(steps, 4) if lost_steps == "exact" else int(steps)
 
 
-def _missing(stream: str, determined: Entry | None, attributed: Entry | None) -> list[str]:
+def _missing(stream: str, state: outages.State) -> list[str]:
+    """Return what an outage lacks for a decision, each with the command that supplies it."""
     found = []
-    if determined is None:
-        command = f"sla-ledger record TimeframeDetermined {stream} --from T --until T --evidence VERSION --reason TEXT"
-        found.append(f"{stream} undetermined: {command}")
-    if attributed is None:
-        command = f"sla-ledger record OutageAttributed {stream} --cause failure --reason TEXT"
-        found.append(f"{stream} unattributed: {command}")
+    if state.determined is None:
+        named = " ".join(f"--evidence {x.version}" for x in state.evidence)
+        given = named or "--from T --until T"
+        found.append(f"{stream} undetermined: sla-ledger record TimeframeDetermined {stream} {given} --reason TEXT")
+    if state.attributed is None:
+        found.append(
+            f"{stream} unattributed: sla-ledger record OutageAttributed {stream} --cause failure --reason TEXT"
+        )
     return found

@@ -144,7 +144,7 @@ def findings(
 ) -> list[Verdict]:
     """Return the verdict on every case that is wanted, in order of receipt, then position.
 
-    judged_at: the end of the reported period, for terms_change=period_end (R26).
+    judged_at: the last second of the reported period, for terms_change=period_end (R26); `as_of` without one.
     Raises CalendarExhausted naming the first case that lies outside the calendar's years.
     """
     found = []

@@ -15,6 +15,7 @@ from projections.judgement import Judgement
 from projections.response_times import State
 from projections.shell import output
 from projections.shell.scope import Scope, bound, option_bound, period_of, reading
+from projections.spans import SECOND
 
 Filter = Annotated[str | None, typer.Option()]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE|T", help="received at or after")]
@@ -114,7 +115,7 @@ def compliance(
     chosen = filters(customer, service, priority, channel, kind, begin, end)
     judgement = scope.judgement()
     zone = judgement.zone_of("", judgement.rules_at(judgement.as_of))
-    judged_at = None if chosen.end is None else bound(judgement, chosen.end, zone)
+    judged_at = None if chosen.end is None else bound(judgement, chosen.end, zone) - SECOND
     found = [
         v
         for v in response_times.findings(judgement, judged_at, lambda s, state: chosen.passes(judgement, s, state))
