@@ -12,7 +12,7 @@ from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import NotFound
 from ledger.streams.acceptance import kind_of
-from projections import credits
+from projections import claims, credits
 from projections.history import History
 from projections.judgement import Judgement
 
@@ -24,7 +24,7 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
 
     Raises NotFound for a claim that has not been decided, BadTerms for a decision that names no basis.
     """
-    state = credits.claim(judgement, stream)
+    state = claims.claim(judgement, stream)
     recorded = state.recorded()
     if state.decision is None or recorded is None:
         raise NotFound(stream, "has not been decided", f"decide it: sla-ledger claim decide {stream}")
@@ -75,12 +75,12 @@ def movements(today: Judgement, stream: str, recorded: dict[str, Any]) -> Iterat
 
     A first row without an entry says that the instant or the terms alone moved it.
     """
-    request, basis = credits.claim(today, stream).request, _entries(recorded)
+    request, basis = claims.claim(today, stream).request, _entries(recorded)
     slim = History(x for x in today.history.entries if _may_concern(today.history, x, request))
     inner = recorded.get("availability")
     percent = (inner.get("availability") or {}).get("percent") if isinstance(inner, dict) else None
     before = (recorded.get("verdict"), recorded.get("credit"), percent)
-    opened = credits.claim(today, stream).opening.position
+    opened = claims.claim(today, stream).opening.position
     points: list[Entry | None] = [None, *(x for x in slim.entries if x.position > basis)]
     for entry in points:
         known = slim.at_entry(max(opened, basis if entry is None else entry.position))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
 from math import ceil, floor
@@ -13,11 +13,12 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import BadTerms, CalendarExhausted, NotFound
+from ledger.errors import BadTerms, CalendarExhausted
 from ledger.terms import READING_IDS, Readings, Version
 from ledger.values import Money, instant, stamp
 from projections import outages
 from projections.availability import Availability, Downtime, availability
+from projections.claims import State, claim, evolve
 from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
 from projections.history import History, folded
@@ -26,60 +27,6 @@ from projections.spans import SECOND, Span, minus, union
 
 FORMAT = 1
 PAIRS = [(a, b) for a in ("hundred", "target") for b in ("whole", "exact", "begun")]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A claim as its entries leave it: the request, the first decision, and the one in force."""
-
-    opening: Entry
-    first_decision: Entry | None = None
-    decision: Entry | None = None
-    disputed: Entry | None = None
-    upheld: Entry | None = None
-    issued: Entry | None = None
-
-    @property
-    def request(self) -> e.CreditRequested:
-        """What was claimed."""
-        assert isinstance(self.opening.event, e.CreditRequested)
-        return self.opening.event
-
-    def recorded(self) -> dict[str, Any] | None:
-        """Return the recorded decision in force."""
-        return None if self.decision is None else decision_of(self.decision)
-
-
-def decision_of(entry: Entry) -> dict[str, Any]:
-    """Return the decision that an entry records."""
-    assert isinstance(entry.event, e.CreditGranted | e.CreditRefused | e.CreditRevised)
-    return entry.event.decision
-
-
-def evolve(state: State | None, entry: Entry) -> State:
-    """Return the claim after one more of its entries, in order of time, then position."""
-    if state is None:
-        return State(entry)
-    match entry.event:
-        case e.CreditGranted() | e.CreditRefused():
-            return replace(state, first_decision=entry, decision=entry)
-        case e.CreditRevised():
-            return replace(state, decision=entry, disputed=None)
-        case e.CreditDisputed():
-            return replace(state, disputed=entry)
-        case e.DecisionUpheld():
-            return replace(state, upheld=entry, disputed=None)
-        case e.CreditIssued():
-            return replace(state, issued=entry)
-    return state
-
-
-def claim(judgement: Judgement, stream: str) -> State:
-    """Return a claim by its stream id; NotFound when nothing of it is known at `as_of`."""
-    entries = judgement.history.stream(stream, judgement.as_of)
-    if not entries:
-        raise NotFound(stream, "no such claim is known", "see all claims: sla-ledger log --type CreditRequested")
-    return folded(evolve, entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,17 +335,6 @@ def test_heads_that_cannot_be_used_are_refused(tmp_path: Path, heads: Any, probl
     assert refused.value.where == str(tmp_path / "heads.json")
 
 
-def test_known_until_reads_the_history_as_it_was_then(tmp_path: Path) -> None:
-    lines = [row("10:00:00", "down"), row("10:10:00", "up"), row("10:20:00", "down"), row("10:30:00", "up")]
-    heads = {"web-shop": {"startTime": "2026-08-01T10:00:00Z"}, "new": {"startTime": "2026-08-11T10:00:00Z"}}
-
-    cut = imported(tmp_path, *lines, heads=heads, known_until=at("10:20:00"))
-
-    short = imported(tmp_path, *lines[:3], heads={"web-shop": heads["web-shop"]})
-    assert cut.facts == short.facts
-    assert (cut.rows, cut.passed_over) == (4, 1)
-
-
 def test_the_same_history_has_the_same_ids_each_once(tmp_path: Path) -> None:
     lines = [row("10:00:00", s) for s in ("down", "up", "down", "up")]
 
@@ -360,14 +349,22 @@ def test_the_same_history_has_the_same_ids_each_once(tmp_path: Path) -> None:
 # Real histories
 
 
-def real(folder: Path, *, settle: bool = False, known_until: datetime | None = None) -> Batch:
+def real(folder: Path, *, settle: bool = False, commits: Path | None = None) -> Batch:
     return upptime.read(
-        str(folder / "status_commits.csv"),
+        str(commits or folder / "status_commits.csv"),
         heads=str(folder / "sites_head.json"),
         attribute="failure" if settle else None,
         decided_by="ops" if settle else None,
-        known_until=known_until,
     )
+
+
+def until(folder: Path, committed_at: str, tmp_path: Path) -> Path:
+    """The history as it stood when a figure was published."""
+    head, *rows = (folder / "status_commits.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    then = datetime.fromisoformat(committed_at)
+    path = tmp_path / "status_commits.csv"
+    path.write_text(head + "".join(r for r in rows if datetime.fromisoformat(r[:25]) <= then), encoding="utf-8")
+    return path
 
 
 @needs_histories
@@ -434,7 +431,7 @@ def published(folder: Path) -> dict[str, Any]:
     "folder, sites, site_days, equal", [(BERN, 20, 85, 78), (MANTICORE, 18, 22, 21)], ids=["bern", "manticore"]
 )
 def test_minutes_of_downtime_agree_with_what_the_monitor_published(
-    folder: Path, sites: int, site_days: int, equal: int
+    folder: Path, sites: int, site_days: int, equal: int, tmp_path: Path
 ) -> None:
     """A site-day is a day on which either side has minutes; 99 of 107 are equal, the other 8 differ by one minute.
 
@@ -444,7 +441,7 @@ def test_minutes_of_downtime_agree_with_what_the_monitor_published(
     """
     last = published(folder)
 
-    ours = minutes_down(real(folder, known_until=datetime.fromisoformat(last["committed_at"])).facts)
+    ours = minutes_down(real(folder, commits=until(folder, last["committed_at"], tmp_path)).facts)
 
     differences = []
     for site in last["sites"]:

@@ -53,7 +53,6 @@ def read(
     heads: str | None,
     attribute: str | None,
     decided_by: str | None,
-    known_until: datetime | None = None,
     progress: Progress | None = None,
 ) -> Batch:
     """Return the outages of a monitor's history and the gaps before it, in order of time over all services.
@@ -61,8 +60,7 @@ def read(
     path: CSV of the changes, also packed. heads: JSON of the sites by slug, for the start of their monitoring; gaps
     stand on no line of the history, so their facts have line 0. attribute, decided_by: the cause of every outage that
     has ended, and who settles it; with them each also gets its time frame. That frame names the evidence as version
-    2 of its stream, which holds as long as nobody else recorded there before the outage ended. known_until: what
-    came later is passed over, as if the history had been read at that instant.
+    2 of its stream, which holds as long as nobody else recorded there before the outage ended.
     Raises BadLine for a header or heads that cannot be used, LedgerError for a cause that cannot be given like this.
     """
     attribution = _attribution(path, attribute, decided_by)
@@ -74,8 +72,7 @@ def read(
     if heads is not None:
         batch.facts += _gaps(heads, services, ids)
     for changes in services.values():
-        batch.facts += _outage_facts(changes, known_until, attribution, batch, ids)
-    batch.facts = [f for f in batch.facts if _is_known(f.time, known_until)]
+        batch.facts += _outage_facts(changes, attribution, batch, ids)
     batch.facts.sort(key=lambda fact: (fact.time, fact.line))
     return batch
 
@@ -97,23 +94,17 @@ def _change(line: int, cells: tuple[str, ...]) -> Change:
     return Change(at, line, service, site, status, commit)
 
 
-def _is_known(at: datetime, known_until: datetime | None) -> bool:
-    return known_until is None or at <= known_until
-
-
 # Outages
 
 
 def _outage_facts(
     changes: list[Change],
-    known_until: datetime | None,
     attribution: e.OutageAttributed | None,
     batch: Batch,
     ids: CommandIds,
 ) -> Iterator[Fact]:
     """Yield the facts of one service's outages, and count in the batch the rows that give none."""
-    known = sorted(c for c in changes if _is_known(c.at, known_until))
-    outages = list(_outages(known))
+    outages = list(_outages(sorted(changes)))
     batch.passed_over += len(changes) - sum(1 if o.end is None else 2 for o in outages)
     begun: Counter[str] = Counter()
     for outage in outages:

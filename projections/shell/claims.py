@@ -10,7 +10,7 @@ import typer
 from ledger.entry import Fact, parsed_event
 from ledger.errors import Undecided
 from projections import audit as audits
-from projections import credits
+from projections import claims, credits
 from projections import readings as alternatives
 from projections.judgement import Judgement
 from projections.shell import output
@@ -151,7 +151,7 @@ def issue(
 def show(scope: Scope, claim: Claim) -> None:
     """Where a claim stands, and its decision as it was recorded."""
     judgement, stream = scope.judgement(), stream_id(claim, "claim")
-    state = credits.claim(judgement, stream)
+    state = claims.claim(judgement, stream)
     entries = [entry_row(x) for x in judgement.history.recorded(stream)]
     found = {"claim": stream, **claim_status(state), "decision": state.recorded(), "entries": entries}
     shown = [f"{k.replace('_', ' ')}: {output.cell(v)}" for k, v in claim_status(state).items()]

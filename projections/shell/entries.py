@@ -15,7 +15,7 @@ from ledger.events import EVENTS
 from ledger.streams.acceptance import CLOCK_TOLERANCE, kind_of
 from ledger.text import clean
 from ledger.values import stamp
-from projections import credits, maintenance, outages, response_times
+from projections import claims, maintenance, outages, response_times
 from projections.evidence import reconciled
 from projections.figures import money_json
 from projections.history import folded
@@ -122,11 +122,11 @@ def amounts_to(judgement: Judgement, stream: str) -> dict[str, Any] | None:
     if kind == "agreement":
         return _agreement(judgement, entries)
     if kind == "claim":
-        return claim_status(folded(credits.evolve, entries))
+        return claim_status(folded(claims.evolve, entries))
     return {"standing_entries": [x.position for x in entries]}
 
 
-def claim_status(state: credits.State) -> dict[str, Any]:
+def claim_status(state: claims.State) -> dict[str, Any]:
     """Return where a claim stands: the request, the decision in force, and what followed."""
     decision = state.recorded()
     status = "submitted" if decision is None else str(decision.get("verdict"))

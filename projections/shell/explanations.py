@@ -10,7 +10,7 @@ from tzdata import IANA_VERSION
 from ledger.errors import NotFound
 from ledger.streams.acceptance import kind_of
 from ledger.text import clean
-from projections import credits
+from projections import claims, credits
 from projections import explain as derivations
 from projections.judgement import Judgement
 from projections.response_times import KINDS
@@ -51,7 +51,7 @@ def explain(
 
 def on_its_basis(scope: Scope, judgement: Judgement, stream: str) -> Judgement:
     """Return the judgement of a claim's recorded decision, unless it is undecided or the question names its own."""
-    state = credits.claim(judgement, stream)
+    state = claims.claim(judgement, stream)
     decision = state.recorded()
     asked = scope.as_of or scope.known_at or scope.at_entry is not None or scope.readings or scope.terms
     if asked or state.decision is None or decision is None or "basis" not in decision:
