@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import cli
 
-REPORT = {"services": ["licence"], "customers": "all", "degree": "unavailable", "noticed_by": "staff"}
+REPORT: dict[str, Any] = {"services": ["licence"], "customers": "all", "degree": "unavailable", "noticed_by": "staff"}
 NOW = "2026-06-02T00:00:00Z"
 SETTLED = {"decided_by": "noc", "reason": "matched"}
 
