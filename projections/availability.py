@@ -19,7 +19,7 @@ from ledger.values import stamp
 from projections import maintenance, outages
 from projections.figures import ratio
 from projections.history import folded
-from projections.judgement import Judgement, in_order
+from projections.judgement import DOUBTED, Judgement, in_order
 from projections.maintenance import Obstacle
 from projections.outages import State, TimeFrame, evolve
 from projections.spans import SECOND, Span, clip, intersection, minus, total, union
@@ -378,4 +378,5 @@ def _explain(found: Availability, judgement: Judgement, cut: bool) -> None:
         doubts.add("out_of_scope")
     if judgement.terms_book.is_before_first(max(found.begin, found.end - SECOND)):
         doubts.add("before_first_terms")
+    clauses.update(DOUBTED[d] for d in doubts if d in DOUBTED)
     found.clauses, found.because, found.doubts = in_order(clauses), sorted(positions), sorted(doubts)

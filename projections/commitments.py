@@ -18,7 +18,7 @@ from ledger.values import stamp
 from projections import maintenance
 from projections.business_time import DAY, Calendar, local_instant
 from projections.history import folded
-from projections.judgement import Judgement, in_order
+from projections.judgement import DOUBTED, Judgement, in_order
 from projections.spans import SECOND
 
 VERDICTS = ("met", "breached", "open", "overdue", "cancelled", "short_notice")
@@ -136,7 +136,11 @@ def _delivery(
     done = state.done if state.cancelled is None or (state.done and state.done.order < state.cancelled.order) else None
     ended = [x for x in (done, state.cancelled) if x is not None]
     because = [p for x in (state.opening, *ended) for p in x.positions] + list(rules.positions)
-    doubts = [] if case.customer in judgement.agreements else ["no_agreement"]
+    clauses, doubts = [metric.clause], judgement.doubts_about(case.customer, case.service, state.opening.time)
+    if not metric.at_once and metric.notice is None:
+        clauses.append("§business-hours")
+        because += judgement.desk_positions(case.customer, rules)
+    clauses += [DOUBTED[d] for d in doubts]
     return Commitment(
         kind,
         stream,
@@ -146,7 +150,7 @@ def _delivery(
         done.time if done else None,
         verdict,
         rules,
-        [metric.clause, *([] if metric.at_once or metric.notice else ["§business-hours"])],
+        clauses,
         because,
         doubts,
     )

@@ -29,6 +29,7 @@ class Reconciliation:
     sources: dict[str, list[Span]]
     open_sources: list[str]
     proposed: outages.TimeFrame
+    terms: str
     reading: str
     determined: outages.TimeFrame | None
     watched: list[Span]  # monitoring gaps of its services that meet the outage
@@ -90,6 +91,7 @@ class Reconciliation:
             "gaps": _spans(self.gaps),
             "contradictions": self.contradictions(),
             "monitoring_gaps": _spans(self.watched),
+            "terms": self.terms,
             "clauses": ["§availability-calculation"],
             "because": sorted(positions),
             "doubts": sorted({*self.proposed.doubts, *(self.determined.doubts if self.determined else ())}),
@@ -119,7 +121,8 @@ class Reconciliation:
 def reconciled(judgement: Judgement, stream: str) -> Reconciliation:
     """Return the evidence of an outage side by side, proposed under the reading in force at its report."""
     state = folded(outages.evolve, judgement.history.stream(stream, judgement.as_of))
-    readings = judgement.rules_at(state.opening.time).readings
+    rules = judgement.rules_at(state.opening.time)
+    readings = rules.readings
     sources = outages.by_source(state, judgement.as_of)
     seen = union(s for spans in sources.values() for s in spans)
     gaps = []
@@ -133,6 +136,7 @@ def reconciled(judgement: Judgement, stream: str) -> Reconciliation:
         sources,
         sorted({_source(x.event) for x in state.evidence if getattr(x.event, "until", None) is None}),
         outages.proposed(state, judgement.as_of, readings),
+        rules.terms.id,
         readings.evidence,
         outages.time_frame(state, judgement.as_of, readings) if state.determined else None,
         clip(union(gaps), seen[0][0], seen[-1][1]) if seen else [],

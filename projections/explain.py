@@ -209,7 +209,10 @@ def _order(judgement: Judgement, stream: str, v: Verdict) -> Step:
     says = f"it overtook {len(overtook)} and was overtaken by {len(by)}"
     lines = [f"overtook {x}" for x in overtook] + [f"overtaken by {x}" for x in by]
     taken = {"order_within": v.rules.readings.order_within}
-    return Step("order", says, [len(overtook), len(by)], ["§prioritisation", "§order-of-handling"], taken, lines=lines)
+    as_of = judgement.as_of
+    because = sorted({x.position for s in [*overtook, *by] for x in judgement.history.stream(s, as_of)[:1]})
+    clauses = ["§prioritisation", "§order-of-handling"]
+    return Step("order", says, [len(overtook), len(by)], clauses, taken, because, lines=lines)
 
 
 def claim(assessment: Assessment) -> list[Step]:

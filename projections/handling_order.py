@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from heapq import heappop, heappush
 from typing import Any
 
 from ledger import events as e
@@ -27,12 +28,16 @@ __all__ = ["State", "evolve", "findings", "overtaken_by", "queue", "totals"]
 
 @dataclass(slots=True)
 class Handled:
-    """One case in the order of handling: how many it overtook, and by how many it was overtaken."""
+    """One case in the order of handling: how many it overtook, and by how many it was overtaken.
+
+    `because` names its own entries, the receipt of the first case it overtook, and the case that overtook it first.
+    """
 
     stream: str
     state: State
     handled: Entry | None
     priority: str
+    terms: str
     rank: int = 0
     overtook: int = 0
     overtaken_by: int = 0
@@ -47,18 +52,32 @@ class Handled:
             "handled_at": stamp(self.handled.time) if self.handled else None,
             "overtook": self.overtook,
             "overtaken_by": self.overtaken_by,
+            "terms": self.terms,
             "clauses": in_order(["§prioritisation", "§order-of-handling"]),
-            "because": self.because,
+            "because": sorted(set(self.because)),
             "doubts": [],
         }
 
 
 class _Waiting:
-    """Cases that wait, by rank of receipt: how many came before one, and how often each was overtaken."""
+    """Cases that wait, by rank of receipt: how many came before one, and how often each was overtaken.
+
+    `unpassed` is a heap of the ranks that nobody has overtaken since they came; some may have left meanwhile.
+    """
 
     def __init__(self, size: int) -> None:
         self._present = [0] * (size + 1)
         self._passed = [0] * (size + 1)
+        self.unpassed: list[int] = []
+
+    def first(self) -> int:
+        """Return the lowest rank that waits; one does."""
+        index, step = 0, 1 << (len(self._present) - 1).bit_length()
+        while step:
+            if index + step < len(self._present) and self._present[index + step] == 0:
+                index += step
+            step >>= 1
+        return index + 1
 
     def put(self, rank: int, change: int) -> None:
         """Add a waiting case (1), or take it away (-1)."""
@@ -117,7 +136,7 @@ def _cases(judgement: Judgement) -> list[Handled]:
             priority = assigned[-1].event.priority
         involved = [state.opening, *assigned, *([ended] if ended else [])]
         because = sorted({p for x in involved for p in x.positions})
-        found.append(Handled(stream, state, handled, priority, because=because))
+        found.append(Handled(stream, state, handled, priority, rules.terms.id, because=because))
     return sorted(found, key=lambda h: h.state.opening.order)
 
 
@@ -145,11 +164,23 @@ def _sweep(judgement: Judgement, cases: list[Handled]) -> None:
                 group = s.group if by_priority else "high"
                 s.case.overtook = waiting[group].before(s.case.rank)
                 waiting[group].passed(s.case.rank)
+                if s.case.overtook:
+                    s.case.because += cases[waiting[group].first() - 1].state.opening.positions
+                    _witness(s.case, group, waiting[group], standing)
             else:
                 s.take(fact, waiting, by_priority)
         index = end
     for s in standing:
         s.leave(waiting)
+
+
+def _witness(passer: Handled, group: str, waiting: _Waiting, standing: list[_Standing]) -> None:
+    """Note a case as the first to overtake each of those that it passes and nobody did before."""
+    while waiting.unpassed and waiting.unpassed[0] < passer.rank:
+        passed = standing[heappop(waiting.unpassed) - 1]
+        if passed.place == group:
+            assert passer.handled is not None
+            passed.case.because += (*passer.state.opening.positions, *passer.handled.positions)
 
 
 @dataclass(slots=True)
@@ -199,6 +230,7 @@ class _Standing:
             if place is not None:
                 waiting[place].put(self.case.rank, 1)
                 self.passes_before = waiting[place].passes(self.case.rank)
+                heappush(waiting[place].unpassed, self.case.rank)
             self.place = place
 
     def leave(self, waiting: dict[str, _Waiting]) -> None:

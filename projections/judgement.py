@@ -109,6 +109,23 @@ class Judgement:
             _CALENDARS[key] = Calendar(_desk(rules, d, closed.get(d, frozenset())) for d in desks)
         return _CALENDARS[key]
 
+    def doubts_about(self, customer: str, service: str, at: datetime) -> list[str]:
+        """Return what is doubtful about a case by itself: no agreement, a service out of its scope, no terms yet."""
+        found, agreement = [], self.agreements.get(customer)
+        if agreement is None or not agreement.is_in_force(at):
+            found.append("no_agreement")
+        elif agreement.fee_at(service, at) is None:
+            found.append("out_of_scope")
+        if self.terms_book.is_before_first(at):
+            found.append("before_first_terms")
+        return sorted(found)
+
+    def desk_positions(self, customer: str, rules: Rules) -> list[int]:
+        """Return the entries that the calendar of a customer rests on: its desk, and holidays when they count."""
+        agreement = self.agreements.get(customer)
+        found = list(agreement.desk_entry.positions) if agreement else []
+        return found + (self.holiday_positions if rules.readings.holidays == "published" else [])
+
     def working_days_after(self, calendar: Calendar, desk: str, rules: Rules, begin: datetime, days: int) -> datetime:
         """Return when so many working days after an instant are over, dates read in the zone of the desk. R11"""
         zone, reading = zone_named(rules.terms.desks[desk].zone), rules.readings.day_targets
@@ -143,6 +160,9 @@ class Judgement:
     def holiday_positions(self) -> list[int]:
         """The positions of all published holidays."""
         return [p for _, entries in self.history.all(self.as_of, "calendar") for x in entries for p in x.positions]
+
+
+DOUBTED = {"no_agreement": "§scope", "out_of_scope": "§scope", "before_first_terms": "§validity"}
 
 
 def in_order(clauses: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from ledger.errors import CalendarExhausted
 from ledger.values import stamp
 from projections.business_time import Calendar
 from projections.history import folded
-from projections.judgement import ALWAYS_OPEN, Judgement, Rules, in_order
+from projections.judgement import ALWAYS_OPEN, DOUBTED, Judgement, Rules, in_order
 from projections.spans import SECOND, Span, clip, union
 
 KINDS = ("incident", "request")
@@ -302,7 +302,6 @@ def _deal(judgement: Judgement, state: State, rules: Rules) -> Entry | None:
 def _explain(verdict: Verdict, judgement: Judgement, assigned: list[Entry], ended: Entry | None) -> None:
     """Set clauses, entries and doubts."""
     case, state = verdict.state.case, verdict.state
-    agreement = judgement.agreements.get(case.customer)
     entries = [state.opening, *assigned, *([ended] if ended else []), *([verdict.deal] if verdict.deal else [])]
     clauses = {"§response-times"}
     if verdict.deal:
@@ -320,21 +319,13 @@ def _explain(verdict: Verdict, judgement: Judgement, assigned: list[Entry], ende
         clauses.add("§prioritisation")
     for asked, granted in state.waits:
         if asked.time <= verdict.ended_at:
-            clauses.add("§full-access")
+            clauses |= {"§customer-duties", "§full-access"}
             entries += [asked, *([granted] if granted and granted.time <= verdict.ended_at else [])]
-    if agreement:
-        entries.append(agreement.desk_entry)
     positions = {p for x in entries for p in x.positions} | set(verdict.rules.positions)
-    if verdict.rules.readings.holidays == "published":
-        positions |= set(judgement.holiday_positions)
+    positions.update(judgement.desk_positions(case.customer, verdict.rules))
+    verdict.doubts = judgement.doubts_about(case.customer, case.service, verdict.received_at)
+    clauses.update(DOUBTED[d] for d in verdict.doubts)
     verdict.clauses, verdict.because = in_order(clauses), sorted(positions)
-    if agreement is None or not agreement.is_in_force(verdict.received_at):
-        verdict.doubts.append("no_agreement")
-    elif agreement.fee_at(case.service, verdict.received_at) is None:
-        verdict.doubts.append("out_of_scope")
-    if judgement.terms_book.is_before_first(verdict.received_at):
-        verdict.doubts.append("before_first_terms")
-    verdict.doubts.sort()
 
 
 def _priority(entry: Entry) -> str:
