@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,8 +12,18 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from ledger.entry import Entry, problem
 from ledger.errors import BadTerms, NotFound
@@ -36,9 +47,39 @@ def _duration(text: Any) -> timedelta:
 def _percent(text: Any) -> Decimal:
     if isinstance(text, Decimal):
         return text
-    if not isinstance(text, str) or not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > 20:
-        raise ValueError("expected a percentage as text, like '99.0'")
+    if not isinstance(text, str):
+        raise ValueError('expected a percentage in quotes, like "99.0"')
+    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > 20:
+        raise ValueError("expected a percentage like 99.0")
     return Decimal(text)
+
+
+def _positive(value: Any) -> Any:
+    if not value > type(value)(0):
+        raise ValueError("expected more than zero")
+    return value
+
+
+def _zone(name: str) -> str:
+    if "/" not in name and name != "UTC":
+        raise ValueError("expected a city's zone like Europe/Oslo; CET and EST mean other things than they seem to")
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("there is no such zone") from None
+    return name
+
+
+def _span_of_day(span: list[str]) -> list[str]:
+    if len(span) != 2 or not all(re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", t) for t in span):
+        raise ValueError('expected two times of day like ["08:00", "16:00"]')
+    return span
+
+
+def _distinct(channels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(channels)) != len(channels):
+        raise ValueError("a channel stands twice")
+    return channels
 
 
 def _cap(text: Any) -> Decimal | None:
@@ -59,7 +100,11 @@ def _duration_text(amount: timedelta) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, return_type=str)]
 Percent = Annotated[Decimal, BeforeValidator(_percent), PlainSerializer(str, return_type=str)]
 Cap = Annotated[Decimal | None, BeforeValidator(_cap), PlainSerializer(lambda v: None if v is None else str(v))]
-Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channels)]
+Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channels), AfterValidator(_distinct)]
+Length = Annotated[Duration, AfterValidator(_positive)]
+Share = Annotated[Percent, AfterValidator(_positive)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+DayHours = Annotated[list[str], AfterValidator(_span_of_day)]
 
 
 class Part(BaseModel):
@@ -170,9 +215,12 @@ def _listed() -> str:
 class DeskTerms(Part):
     """A support desk: where it is, when it is open, and its offset under the reading zones=fixed."""
 
-    zone: str
-    fixed_utc_offset_hours: int
-    hours: dict[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], list[list[str]]]
+    zone: Annotated[str, AfterValidator(_zone)]
+    fixed_utc_offset_hours: Annotated[int, Field(ge=-14, le=14)]
+    hours: Annotated[
+        dict[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], Annotated[list[DayHours], Field(min_length=1)]],
+        Field(min_length=1),
+    ]
     clause: str
     says: str
 
@@ -180,8 +228,8 @@ class DeskTerms(Part):
 class Target(Part):
     """A response target: hours of business time, or working days."""
 
-    hours: int | None = None
-    working_days: int | None = None
+    hours: Count | None = None
+    working_days: Count | None = None
     clause: str
     says: str
 
@@ -190,9 +238,9 @@ class Delivery(Part):
     """A delivery metric: at once, in business days, one full business day, or at the time wished for."""
 
     at_once: bool = False
-    business_days: int | None = None
-    full_business_days: int | None = None
-    notice: Duration | None = None
+    business_days: Count | None = None
+    full_business_days: Count | None = None
+    notice: Length | None = None
     clause: str
     says: str
 
@@ -200,8 +248,8 @@ class Delivery(Part):
 class Notice(Part):
     """How long before its window planned work must be scheduled and communicated."""
 
-    scheduled_before: Duration
-    communicated_before: Duration
+    scheduled_before: Length
+    communicated_before: Length
     clause: str
     says: str
 
@@ -209,8 +257,8 @@ class Notice(Part):
 class Availability(Part):
     """The availability target over a number of months."""
 
-    target_percent: Percent
-    months: int
+    target_percent: Share
+    months: Count
     clause: str
     says: str
 
@@ -218,8 +266,8 @@ class Availability(Part):
 class Credit(Part):
     """What is credited: a percentage of the monthly fee for every so many percent lost."""
 
-    percent_of_monthly_fee: Percent
-    for_every_percent_lost: Percent
+    percent_of_monthly_fee: Share
+    for_every_percent_lost: Share
     clause: str
     says: str
 
@@ -227,8 +275,8 @@ class Credit(Part):
 class Backup(Part):
     """How often the infrastructure is backed up, and how long a backup is kept."""
 
-    at_least_every: Duration
-    kept_for: Duration
+    at_least_every: Length
+    kept_for: Length
     clause: str
     says: str
 
@@ -268,7 +316,7 @@ class Terms(Part):
     id: Identifier
     title: str
     effective_from: Instant
-    default_desk: str
+    default_desk: Literal["oslo", "new_york"]
     desks: dict[str, DeskTerms]
     targets: dict[Literal["high", "medium", "low"], Target]
     priorities: Priorities
@@ -280,6 +328,15 @@ class Terms(Part):
     delivery: dict[str, Delivery]
     clauses: list[Clause]
     readings: Readings
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Terms:
+        if set(self.desks) != {"oslo", "new_york"} or len(self.targets) != 3:
+            raise ValueError("expected both desks, and a target for each priority")
+        for name, target in self.targets.items():
+            if (target.hours is None) == (target.working_days is None):
+                raise ValueError(f"targets.{name}: expected either hours or working_days")
+        return self
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import NotFound
+from ledger.errors import LedgerError, NotFound
 from ledger.streams.acceptance import kind_of
 from projections import claims, credits
 from projections.history import History
@@ -28,12 +28,15 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
     recorded = state.recorded()
     if state.decision is None or recorded is None:
         raise NotFound(stream, "has not been decided", f"decide it: sla-ledger claim decide {stream}")
+    position, recomputed = state.decision.position, None
     if recorded.get("format") not in FORMATS:
         differences = [{"field": "format", "recorded": recorded.get("format"), "recomputed": credits.FORMAT}]
     else:
-        then = credits.judgement_of(judgement.history, recorded, state.decision.position)
-        recomputed = credits.assess(then, stream).as_json()
-        differences = list(compared(recorded, recomputed, ""))
+        try:
+            recomputed = credits.assess(credits.judgement_of(judgement.history, recorded, position), stream).as_json()
+            differences = compared(recorded, recomputed, "")
+        except LedgerError as error:  # what it says it rests on cannot be so
+            differences = [{"field": "basis", "recorded": recorded.get("basis"), "recomputed": error.what}]
     today = Judgement(
         judgement.history,
         judgement.as_of,
@@ -54,7 +57,7 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
             "availability": now["availability"]["availability"],
             "entries_since": judgement.history.last_position - _entries(recorded),
             "missing": assessed.missing,
-            "moved_by": list(movements(today, stream, recorded)),
+            "moved_by": list(movements(today, stream, recomputed or recorded)),
         },
     }
 
@@ -70,16 +73,17 @@ def taken(judgement: Judgement, decision: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in readings.items() if k in posted and posted[k] != v}
 
 
-def movements(today: Judgement, stream: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the entries since a decision's basis that moved its outcome, each with what it came to be.
+def movements(today: Judgement, stream: str, decision: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the entries since a decision's basis that moved its outcome, each with what it was and came to be.
 
-    A first row without an entry says that the instant or the terms alone moved it.
+    decision: as it comes out of its basis. A first row without an entry says that the instant or the terms alone
+    moved it.
     """
-    request, basis = claims.claim(today, stream).request, _entries(recorded)
+    request, basis = claims.claim(today, stream).request, _entries(decision)
     slim = History(x for x in today.history.entries if _may_concern(today.history, x, request))
-    inner = recorded.get("availability")
+    inner = decision.get("availability")
     percent = (inner.get("availability") or {}).get("percent") if isinstance(inner, dict) else None
-    before = (recorded.get("verdict"), recorded.get("credit"), percent)
+    before = (decision.get("verdict"), decision.get("credit"), percent)
     opened = claims.claim(today, stream).opening.position
     points: list[Entry | None] = [None, *(x for x in slim.entries if x.position > basis)]
     for entry in points:
@@ -96,6 +100,7 @@ def movements(today: Judgement, stream: str, recorded: dict[str, Any]) -> Iterat
                 "verdict": after[0],
                 "credit": after[1],
                 "availability_percent": after[2],
+                "before": {"verdict": before[0], "credit": before[1], "availability_percent": before[2]},
             }
         before = after
 

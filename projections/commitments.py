@@ -23,6 +23,8 @@ from projections.spans import SECOND
 
 VERDICTS = ("met", "breached", "open", "overdue", "cancelled", "short_notice")
 TROUBLESHOOTING = "troubleshooting"
+NOTICES = ("planned_scheduled", "planned_communicated", "unplanned_communicated", "emergency_announced")
+BACKUPS = ("backup_kept", "backup_followed")
 ANNOUNCEMENT_CLAUSES = {
     "planned": "§planned-maintenance",
     "unplanned": "§unplanned-maintenance",
@@ -56,7 +58,7 @@ def evolve(state: State | None, entry: Entry) -> State:
 
 @dataclass(slots=True)
 class Commitment:
-    """One promise judged. `off_by_seconds` is positive when late, negative when early, None while nothing is done."""
+    """One promise judged. `off_by_seconds` is positive when the promise was missed by so much, else negative."""
 
     kind: str
     item: str
@@ -72,8 +74,10 @@ class Commitment:
 
     @property
     def off_by_seconds(self) -> int | None:
-        """How far what was done lies from when it was due."""
-        return None if self.done_at is None or self.due_at is None else (self.done_at - self.due_at) // SECOND
+        """How far what was done lies on the wrong side of when it was due; a backup kept is due no earlier."""
+        if self.done_at is None or self.due_at is None:
+            return None
+        return (self.done_at - self.due_at) // SECOND * (-1 if self.kind == "backup_kept" else 1)
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding in its fixed shape."""
@@ -97,6 +101,12 @@ def findings(judgement: Judgement) -> list[Commitment]:
     """Return every promise that is known, in order of when it arose, then item."""
     found = [*_deliveries(judgement), *_notices(judgement), *_backups(judgement)]
     return sorted(found, key=lambda c: (c.since, c.item, c.kind))
+
+
+def kinds(judgement: Judgement) -> list[str]:
+    """Return every kind of promise that the terms make."""
+    deliveries = {kind for version in judgement.terms_book.versions for kind in version.terms.delivery}
+    return sorted({*deliveries, *NOTICES, *BACKUPS})
 
 
 def totals(found: Iterable[Commitment]) -> list[dict[str, Any]]:
@@ -246,7 +256,7 @@ def _announced_by(judgement: Judgement, rules: Version, failed_at: datetime) -> 
     calendar, zone = judgement.calendar(desk, rules), judgement.zone_of("", rules)
     if calendar.is_open(failed_at):
         on: date = failed_at.astimezone(zone).date() + DAY
-        return local_instant(datetime.combine(on, time()), zone)
+        return local_instant(datetime.combine(on, time()), zone) - SECOND
     return full_business_day(calendar, failed_at, 1, zone)
 
 

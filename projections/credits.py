@@ -23,7 +23,7 @@ from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
 from projections.history import History, folded
 from projections.judgement import Judgement, in_order
-from projections.spans import SECOND, Span, minus, union
+from projections.spans import SECOND, Span, intersection, minus, union
 
 FORMAT = 1
 PAIRS = [(a, b) for a in ("hundred", "target") for b in ("whole", "exact", "begun")]
@@ -62,6 +62,7 @@ class Assessment:
     fee: Money | None
     entries: int
     as_of: datetime
+    used_by: list[Used] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unknown_cases: list[str] = field(default_factory=list)
 
@@ -110,6 +111,7 @@ class Assessment:
         readings, request = self.rules.readings, self.state.request
         steps = self.steps(readings.lost_from, readings.lost_steps)
         because = {*self.availability.because, *(p for c in self.conditions for p in c.because)}
+        because |= {u.position for u in self.used_by}
         return {
             "claim": self.stream,
             "customer": request.customer,
@@ -150,6 +152,15 @@ class Assessment:
         return sorted({*self.availability.doubts, *(["dangling_reference"] if self.unknown_cases else [])})
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The downtime that a granted claim has used up, and the position of the decision that says so. R27"""
+
+    claim: str
+    position: int
+    spans: tuple[Span, ...]
+
+
 @dataclass(slots=True)
 class Dossier:
     """All that a claim is judged on, gathered once for any number of readings."""
@@ -160,7 +171,12 @@ class Dossier:
     begin: datetime
     end: datetime
     downtime: Downtime
-    used: list[Span]
+    others: list[Used]
+
+    @property
+    def used(self) -> list[Span]:
+        """The downtime that other granted claims have used up."""
+        return union(s for other in self.others for s in other.spans)
 
     @property
     def rules(self) -> Version:
@@ -172,8 +188,8 @@ def dossier(judgement: Judgement, stream: str) -> Dossier:
     """Return all that a claim is judged on."""
     state = claim(judgement, stream)
     begin, end = period(judgement, state.request)
-    used = used_by_others(judgement, stream, state.request)
-    return Dossier(judgement, stream, state, begin, end, Downtime(judgement), used)
+    others = used_by_others(judgement, stream, state.request)
+    return Dossier(judgement, stream, state, begin, end, Downtime(judgement), others)
 
 
 def assess(judgement: Judgement, stream: str) -> Assessment:
@@ -205,6 +221,7 @@ def assessed(gathered: Dossier, found: Availability, rules: Version | None = Non
         fee,
         judgement.history.last_position,
         judgement.as_of,
+        [u for u in gathered.others if found.already_credited and intersection(found.already_credited, list(u.spans))],
         missing,
         [s for s in request.notified or () if not judgement.history.stream(s, judgement.as_of)],
     )
@@ -259,8 +276,8 @@ def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, 
     return judgement.instant_of(request.from_, zone), judgement.instant_of(request.until, zone)
 
 
-def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested) -> list[Span]:
-    """Return the downtime that other granted claims of the customer and service have used up. R27
+def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested) -> list[Used]:
+    """Return what other granted claims of the customer and service have used up of the downtime. R27
 
     Each decision in force is made again on its own basis, in order of recording; a second belongs to the first.
     """
@@ -272,7 +289,7 @@ def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested
         if same and state.decision and decision and decision.get("verdict") == "granted":
             granted.append((state.decision.position, other, decision))
     used: list[Span] = []
-    others: list[Span] = []
+    others: list[Used] = []
     for position, other, decision in sorted(granted, key=lambda g: g[0]):
         then = judgement_of(judgement.history, decision, position)
         asked = claim(then, other).request
@@ -280,8 +297,8 @@ def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested
         own = minus(found.counted, used)
         used = union([*used, *own])
         if other != stream:
-            others += own
-    return union(others)
+            others.append(Used(other, position, tuple(own)))
+    return others
 
 
 def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
@@ -350,7 +367,8 @@ def _missing(stream: str, state: outages.State) -> list[str]:
     found = []
     if state.determined is None:
         named = " ".join(f"--evidence {x.version}" for x in state.evidence)
-        given = named or "--from T --until T"
+        closed = state.evidence and not outages.is_open(state)
+        given = named if closed else f"--from T --until T {named}".strip()
         found.append(f"{stream} undetermined: sla-ledger record TimeframeDetermined {stream} {given} --reason TEXT")
     if state.attributed is None:
         found.append(

@@ -50,6 +50,11 @@ class Reconciliation:
         seen = self.everything
         return minus([(seen[0][0], seen[-1][1])], seen) if seen else []
 
+    @property
+    def doubts(self) -> list[str]:
+        """What is doubtful about the frame that holds: the determined one, else the proposed one."""
+        return sorted((self.determined or self.proposed).doubts)
+
     def contradictions(self) -> list[dict[str, Any]]:
         """Return what one source alone saw while another, that has evidence too, did not."""
         found = []
@@ -94,7 +99,7 @@ class Reconciliation:
             "terms": self.terms,
             "clauses": ["§availability-calculation"],
             "because": sorted(positions),
-            "doubts": sorted({*self.proposed.doubts, *(self.determined.doubts if self.determined else ())}),
+            "doubts": self.doubts,
         }
 
     def text(self) -> list[str]:
@@ -115,7 +120,8 @@ class Reconciliation:
         lines += [f"{name:{width}}  {_drawn(spans, begin, end)}  {total(spans)} s" for name, spans in rows]
         lines += [f"only {c['only']} saw {c['from']} to {c['until']}: {c['seconds']} s" for c in self.contradictions()]
         lines += [f"nobody saw {stamp(a)} to {stamp(b)}" for a, b in self.gaps]
-        return lines + [f"{source} has not ended" for source in self.open_sources]
+        lines += [f"{source} has not ended" for source in self.open_sources]
+        return lines + [f"doubt: {d.replace('_', ' ')}" for d in self.doubts]
 
 
 def reconciled(judgement: Judgement, stream: str) -> Reconciliation:

@@ -14,13 +14,13 @@ from ledger import events as e
 from ledger.entry import Entry
 from ledger.values import stamp
 from projections.availability import CLAUSE_OF, EXCLUSIONS, Availability, Judged
-from projections.credits import Assessment
+from projections.credits import Assessment, Used
 from projections.figures import money_json, ratio, truncated
 from projections.handling_order import overtaken_by
 from projections.history import folded
 from projections.judgement import Judgement
 from projections.response_times import Verdict, evolve, judge
-from projections.spans import SECOND, Span
+from projections.spans import SECOND, Span, clip, intersection, total
 
 
 @dataclass(slots=True)
@@ -231,6 +231,7 @@ def claim(assessment: Assessment) -> list[Step]:
             Step(c.condition, says, c.holds, [c.clause], taken, c.because if c.condition != "below_target" else [])
         )
     steps.append(waterfall(found))
+    steps += [used(found, u) for u in a.used_by]
     steps += [outage(found, o) for o in found.outages]
     return [*steps, *_amounts(a)]
 
@@ -249,8 +250,20 @@ def waterfall(found: Availability) -> Step:
         {"part": "up", "seconds": row["up_seconds"]},
     ]
     shown = [p for p in parts if p["seconds"] or p["part"] in ("counted", "up")]
-    lines = [f"{p['part'].replace('_', ' '):<22}{p['seconds']:>12} s" for p in shown]
     numerator, denominator = found.parts()
+    counted = row["counted_seconds"]
+    lines = [f"{row['period_seconds']} s of the period - {counted} s counted = {row['period_seconds'] - counted} s"]
+    if denominator != row["period_seconds"]:
+        left_out = row["period_seconds"] - denominator
+        lines.append(f"{left_out} s excluded leave both sides: {numerator} of {denominator} s")
+    shown = [p for p in parts[2:] if p["seconds"]]
+    lines.append("of what is not counted:")
+    lines += [f"  {p['part'].replace('_', ' '):<22}{abs(p['seconds']):>12} s" for p in shown]
+    lines += _overlaps(found, counted + row["already_credited_seconds"])
+    for entry in found.gaps:
+        assert isinstance(entry.event, e.MonitoringGapRecorded)
+        seen = f"{stamp(entry.event.from_)} to {stamp(entry.event.until)}"
+        lines.append(f"not watched {seen}: {entry.event.reason} (entry {entry.position})")
     value = ratio(numerator, denominator)
     percent = value["percent"] if value else "nothing"
     says = f"available {numerator} of {denominator} seconds: {percent} % (target {row['target_percent']} %)"
@@ -265,6 +278,29 @@ def waterfall(found: Availability) -> Step:
     )
 
 
+def used(found: Availability, other: Used) -> Step:
+    """Return which downtime another granted claim has used up. R27"""
+    seconds = total(intersection(list(other.spans), found.already_credited))
+    says = f"{seconds} s of downtime earned a credit in {other.claim} and count no more"
+    taken = {"reused_downtime": found.rules.readings.reused_downtime}
+    return Step("already_credited", says, seconds, ["§availability-credit"], taken, [other.position])
+
+
+def _overlaps(found: Availability, counted: int) -> list[str]:
+    """Return why the outages' own seconds sum up to more than the totals: every second counts once."""
+    own = sum(found.own_seconds(o.counted) for o in found.outages)
+    lines = []
+    if own > counted:
+        lines.append(f"the outages below count {own} s, of which {own - counted} s lie in several and count once")
+    own = sum(found.own_seconds(s) for o in found.outages for s in o.excluded.values())
+    if own > found.excluded_seconds:
+        over = own - found.excluded_seconds
+        lines.append(
+            f"they exclude {own} s, of which {over} s count through another outage or are excluded once already"
+        )
+    return lines
+
+
 def outage(found: Availability, judged: Judged) -> Step:
     """Return how one outage counts: its frame, the evidence, the cause, and what speaks against an exclusion."""
     state, spans = judged.state, judged.frame.spans
@@ -272,7 +308,14 @@ def outage(found: Availability, judged: Judged) -> Step:
     frame = f"{stamp(spans[0][0])} to {stamp(spans[-1][1])}" + (f" in {len(spans)} spans" if len(spans) > 1 else "")
     how = "determined" if state.determined else "proposed"
     says = f"{judged.stream}: {frame} ({how}), {judged.reason}: {counted} s count, {excluded} s excluded"
-    lines = []
+    lines = [f"span {stamp(a)} to {stamp(b)}" for a, b in spans] if len(spans) > 1 else []
+    whole = total(clip(list(spans), found.begin, found.end))
+    if whole > counted + excluded:
+        left = whole - counted - excluded
+        lines.append(f"{left} s of it are without an agreement and count as up (before_agreement=available)")
+    credited = found.own_seconds(intersection(judged.counted, found.already_credited))
+    if credited:
+        lines.append(f"{credited} s of it have earned a credit already")
     for entry in state.evidence:
         assert isinstance(entry.event, e.EvidenceRecorded)
         until = stamp(entry.event.until) if entry.event.until else "open"
@@ -322,7 +365,8 @@ def _amounts(a: Assessment) -> list[Step]:
     says = f"lost: {base} % less the availability is {truncated(lost, 4)} %"
     found = [Step("lost", says, truncated(lost, 4), ["§availability-credit"], {"lost_from": readings.lost_from})]
     shown = truncated(steps, 4) if readings.lost_steps == "exact" else str(int(steps))
-    says = f"steps of {terms.credit.for_every_percent_lost} % lost: {shown}"
+    how = {"whole": "completed", "begun": "begun", "exact": "exactly"}[readings.lost_steps]
+    says = f"steps of {terms.credit.for_every_percent_lost} % {how} in {truncated(lost, 4)} %: {shown}"
     found.append(Step("steps", says, shown, ["§availability-credit"], {"lost_steps": readings.lost_steps}))
     says = f"rate: {shown} x {terms.credit.percent_of_monthly_fee} % is {_short(rate)} % of the monthly fee"
     found.append(
@@ -343,7 +387,7 @@ def _amounts(a: Assessment) -> list[Step]:
     if failed:
         says = f"refused: {', '.join(failed)} {'does' if len(failed) == 1 else 'do'} not hold"
     else:
-        says = f"granted: {_short(rate)} % of {a.fee} is {credit}"
+        says = f"{'would be granted' if a.missing else 'granted'}: {_short(rate)} % of {a.fee} is {credit}"
     found.append(Step("credit", says, money_json(credit), ["§availability-credit"]))
     others = a.as_json()["other_readings"]
     lines = [

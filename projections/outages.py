@@ -113,6 +113,11 @@ def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     return TimeFrame(tuple(twice), tuple(doubts))
 
 
+def is_open(state: State) -> bool:
+    """Return whether some evidence has no end."""
+    return any(_evidence(x).until is None for x in state.evidence)
+
+
 def by_source(state: State, as_of: datetime) -> dict[str, list[Span]]:
     """Return what each source saw, open evidence up to `as_of`; sources that saw nothing are left out."""
     found: dict[str, list[Span]] = {}

@@ -141,7 +141,7 @@ def one_at_a_time(judgement: Judgement, stream: str, tries: dict[str, list[Any]]
 
     tries: values of readings that are numbers, durations or lists; without them those keep their default.
     """
-    gathered, rules, default = _default(judgement, stream)
+    gathered, rules, default = _default(judgement, stream, tries or {})
     measure = _measuring(gathered)
     others = [
         _outcome(gathered, rules, {key: value}, measure)
@@ -161,7 +161,7 @@ def combinations(
 
     done: told how many of how many combinations are through. Raises BadTerms when there are too many.
     """
-    gathered, rules, default = _default(judgement, stream)
+    gathered, rules, default = _default(judgement, stream, tries or {})
     left_out = untouched(gathered, rules)
     choices = {k: v for k, v in _choices(rules.readings, tries or {}).items() if k not in left_out}
     count = 1
@@ -251,9 +251,12 @@ def _combined(choices: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield {k: v for k, v in zip(choices, picked, strict=True) if v is not absent}
 
 
-def _default(judgement: Judgement, stream: str) -> tuple[Dossier, Version, Outcome]:
+def _default(judgement: Judgement, stream: str, tries: dict[str, list[Any]]) -> tuple[Dossier, Version, Outcome]:
     gathered = dossier(judgement, stream)
     rules = gathered.rules
+    for key, choices in tries.items():
+        for value in choices:
+            rules.readings.but({key: value})  # refused by name when there is no such reading or value
     return gathered, rules, Outcome({}, assessed(gathered, measured(gathered, rules)))
 
 

@@ -207,7 +207,7 @@ claim        | claimed disputed                             | not_decided
 claim        | claimed refused upheld                       | not_disputed
 claim        | claimed refused disputed upheld revised      | not_disputed
 claim        | claimed granted-credit issued issued         | already_issued
-claim        | claimed issued                               | decision_does_not_pay
+claim        | claimed issued                               | not_decided
 claim        | claimed refused issued                       | decision_does_not_pay
 claim        | claimed granted-nothing issued               | decision_does_not_pay
 claim        | claimed granted-credit disputed revised-to-refusal issued | decision_does_not_pay

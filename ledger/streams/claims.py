@@ -63,6 +63,8 @@ def refuse(state: State, entry: Entry) -> str | None:
             return "not_decided"
         case e.DecisionUpheld() | e.CreditRevised() if not state.disputed:
             return "not_disputed"
+        case e.CreditIssued() if not state.decided:
+            return "not_decided"
         case e.CreditIssued() if state.issued:
             return "already_issued"
         case e.CreditIssued() if not state.pays:

@@ -36,6 +36,7 @@ def list_(scope: Scope) -> None:
             "terms": v.terms.id,
             "effective_at": stamp(v.effective_at),
             "in_force": v is in_force,
+            "contradicts_its_document": v.effective_at != v.terms.effective_from,
             "posted_by": list(v.positions),
             "title": v.terms.title,
         }

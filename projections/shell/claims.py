@@ -202,12 +202,13 @@ def readings(
     else:
         found = alternatives.one_at_a_time(judgement, stream, wanted)
     result = found.as_json()
-    output.thing(scope, result, _readings_text(stream, result, every))
+    under = ", ".join(f"{k}={v}" for k, v in scope.readings.items())
+    output.thing(scope, result, _readings_text(stream, f"under {under}" if under else "by default", result, every))
 
 
-def _readings_text(stream: str, found: dict[str, Any], every: bool) -> list[str]:
+def _readings_text(stream: str, under: str, found: dict[str, Any], every: bool) -> list[str]:
     default = found["default"]
-    lines = [f"{stream} by default: {_outcome_text(default)}"]
+    lines = [f"{stream} {under}: {_outcome_text(default)}"]
     if every:
         everyone = [default, *found["alternatives"]]
         counts = Counter(f"{row['verdict']}, {output.cell(row['credit']) or 'no credit'}" for row in everyone)
@@ -255,9 +256,12 @@ def _audit_text(found: dict[str, Any]) -> list[str]:
         cause = (
             f"entry {row['entry']} ({row['type']} in {row['stream']})" if row["entry"] else "the instant or the terms"
         )
-        credit = output.cell(row["credit"]) or "no credit"
-        lines.append(f"  moved by {cause}: {row['verdict']}, {row['availability_percent']} %, {credit}")
+        lines.append(f"  moved by {cause}: from {_moved(row['before'])} to {_moved(row)}")
     return lines + [f"  missing: {m}" for m in today["missing"]]
+
+
+def _moved(row: dict[str, Any]) -> str:
+    return f"{row['verdict']}, {row['availability_percent']} %, {output.cell(row['credit']) or 'no credit'}"
 
 
 def _judged_at(scope: Scope, at: str | None) -> Judgement:

@@ -36,7 +36,8 @@ def explain(
     if ":" in stream and kind_of(stream) not in (*KINDS, "claim"):
         what = "only cases and claims are explained"
         raise NotFound(clean(stream), what, f"see what it amounts to: sla-ledger show {clean(stream)}")
-    target = stream_id(stream, *KINDS, "claim")
+    known = [f"{kind}:{stream}" for kind in (*KINDS, "claim") if judgement.history.recorded(f"{kind}:{stream}")]
+    target = stream_id(known[0] if known else stream, *KINDS, "claim")
     if not judgement.history.stream(target, judgement.as_of):
         raise NotFound(clean(target), "no such stream is known at this instant", "see all entries: sla-ledger log")
     if kind_of(target) == "claim":
@@ -70,8 +71,9 @@ def claim_derivation(judgement: Judgement, stream: str) -> tuple[dict[str, Any],
         "missing": assessed.missing,
         "zone_data": IANA_VERSION,
     }
-    verdict = "cannot be decided yet" if assessed.missing else decision["verdict"]
-    amount = f", {output.cell(decision['credit'])}" if decision["credit"] else ""
+    verdict, amount = decision["verdict"], f", {output.cell(decision['credit'])}" if decision["credit"] else ""
+    if assessed.missing:
+        verdict = f"cannot be decided yet ({len(assessed.missing)} missing, see below); provisionally {verdict}"
     basis = decision["basis"]
     lines = [
         f"{stream}: {verdict}{amount}",

@@ -188,13 +188,17 @@ def _proposed(scope: Scope, stream: str, evidence: Any, at: datetime) -> list[di
     judgement = Scope(db=scope.db).judgement(as_of=at)
     entries = judgement.history.stream(stream, at)
     named = [x for x in entries if isinstance(x.event, EvidenceRecorded) and x.version in (evidence or ())]
+    for version in evidence or ():
+        if version not in {x.version for x in named}:
+            todo = f"see what there is: sla-ledger reconcile {stream}"
+            raise LedgerError(stream, f"version {version} is no evidence of this outage", todo)
     if not entries or not named:
         what = "there is nothing to take a frame from"
         raise LedgerError(stream, what, "give --from and --until, or name the evidence: --evidence VERSION")
-    if any(isinstance(x.event, EvidenceRecorded) and x.event.until is None for x in named):
-        raise LedgerError(stream, "some of this evidence has not ended", "give --from and --until, or record its end")
     state = folded(outages.evolve, [entries[0], *named])
     frame = outages.proposed(state, at, judgement.rules_at(state.opening.time).readings)
+    if frame.spans and outages.is_open(state) and frame.spans[-1][1] == at:
+        raise LedgerError(stream, "this evidence has not ended", "give --from and --until, or record its end")
     if not frame.spans:
         raise LedgerError(
             stream, "this evidence agrees on no second", "see it: sla-ledger reconcile; give --from and --until"

@@ -252,6 +252,7 @@ def commitments(
     one_of("--verdict", verdict, promises.VERDICTS)
     one_of("--fail-on", fail_on, ("breach",))
     judgement = scope.judgement()
+    one_of("--kind", kind, tuple(promises.kinds(judgement)))
     period = period_of(judgement, year, None, None)("") if year is not None else None
     found = [
         c

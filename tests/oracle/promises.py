@@ -54,7 +54,10 @@ def promise(kind: str, item: str, due: datetime | None, done: datetime | None, v
         "due_at": cases.shown(due),
         "done_at": cases.shown(done),
         "verdict": verdict,
-        "off_by_seconds": uptime.seconds(due, done) if known and due and done else None,
+        # CHOICE: positive is the wrong side: late, or deleted too early.
+        "off_by_seconds": uptime.seconds(due, done) * (-1 if kind == "backup_kept" else 1)
+        if known and due and done
+        else None,
     }
 
 
@@ -165,7 +168,7 @@ def announced_by(lines: list[Line], failed: datetime, chosen: dict[str, Any]) ->
     """In hours by the end of that date, out of hours by the close of the next business day; at the default desk."""
     calendar, zone = cases.calendar_for(lines, DEFAULT_DESK, chosen), ZoneInfo(cases.CIVIL_ZONE[DEFAULT_DESK])
     if cases.is_open(calendar, failed):
-        return cases.midnight(failed.astimezone(zone).date() + DAY, zone)
+        return cases.midnight(failed.astimezone(zone).date() + DAY, zone) - timedelta(seconds=1)  # still that day
     return full_day(calendar, zone, failed)
 
 
