@@ -40,7 +40,7 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
     today = Judgement(
         judgement.history,
         judgement.as_of,
-        changes={**taken(judgement, recorded), **judgement.changes},
+        changes={**(taken(judgement, recorded) if recomputed else {}), **judgement.changes},
         terms=judgement.chosen,
     )
     assessed = credits.assess(today, stream)
@@ -57,7 +57,7 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
             "availability": now["availability"]["availability"],
             "entries_since": judgement.history.last_position - _entries(recorded),
             "missing": assessed.missing,
-            "moved_by": list(movements(today, stream, recomputed or recorded)),
+            "moved_by": list(movements(today, stream, recomputed)) if recomputed else [],
         },
     }
 

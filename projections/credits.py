@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import BadTerms, CalendarExhausted
+from ledger.errors import BadTerms, CalendarExhausted, LedgerError
 from ledger.terms import READING_IDS, Readings, Version
 from ledger.values import Money, instant, stamp
 from projections import outages
@@ -291,14 +291,23 @@ def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested
     used: list[Span] = []
     others: list[Used] = []
     for position, other, decision in sorted(granted, key=lambda g: g[0]):
-        then = judgement_of(judgement.history, decision, position)
-        asked = claim(then, other).request
-        found = availability(Downtime(then), asked.customer, asked.service, *period(then, asked))
-        own = minus(found.counted, used)
+        try:
+            own = minus(_counted_then(judgement, other, decision, position), used)
+        except LedgerError:
+            if other != stream:
+                raise
+            continue  # its own decision cannot be made again: it has used nothing that could be named
         used = union([*used, *own])
         if other != stream:
             others.append(Used(other, position, tuple(own)))
     return others
+
+
+def _counted_then(judgement: Judgement, stream: str, decision: dict[str, Any], position: int) -> list[Span]:
+    """Return the downtime that counted for a claim on the basis of its recorded decision."""
+    then = judgement_of(judgement.history, decision, position)
+    asked = claim(then, stream).request
+    return availability(Downtime(then), asked.customer, asked.service, *period(then, asked)).counted
 
 
 def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:

@@ -17,7 +17,7 @@ from ledger.streams.acceptance import MODULES
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports only from floors below its own
     ("ledger",),
-    ("projections.spans", "projections.figures", "projections.history"),
+    ("projections.spans", "projections.figures", "projections.history", "projections.derivation"),
     ("projections.business_time", "projections.entitlements", "projections.outages", "projections.maintenance"),
     ("projections.judgement",),
     (
@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.claims",
     ),
     ("projections.handling_order", "projections.credits", "projections.totals"),
-    ("projections.explain", "projections.audit", "projections.readings"),
+    ("projections.explain_case", "projections.explain_claim", "projections.audit", "projections.readings"),
     ("projections.shell",),
     ("cli",),
 )

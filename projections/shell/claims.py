@@ -238,7 +238,7 @@ def _outcome_text(row: dict[str, Any]) -> str:
 
 
 def _audit_text(found: dict[str, Any]) -> list[str]:
-    today, basis = found["today"], found["basis"] or {}
+    today, basis = found["today"], found["basis"] if isinstance(found["basis"], dict) else {}
     lines = [
         f"{found['claim']}: {found['result']}",
         f"  the decision is entry {found['decision_entry']}, made from the entries up to {basis.get('entries')}"

@@ -10,8 +10,7 @@ from tzdata import IANA_VERSION
 from ledger.errors import NotFound
 from ledger.streams.acceptance import kind_of
 from ledger.text import clean
-from projections import claims, credits
-from projections import explain as derivations
+from projections import claims, credits, explain_case, explain_claim
 from projections.judgement import Judgement
 from projections.response_times import KINDS
 from projections.shell import output
@@ -43,7 +42,7 @@ def explain(
     if kind_of(target) == "claim":
         found, lines = claim_derivation(on_its_basis(scope, judgement, target), target)
     else:
-        verdict, steps = derivations.case(judgement, target)
+        verdict, steps = explain_case.case(judgement, target)
         found = {"stream": target, "finding": verdict.as_json(), "steps": [s.as_json() for s in steps]}
         lines = [f"{target}: {verdict.verdict}", *(line for s in steps for line in s.text())]
         lines += [f"doubt: {d.replace('_', ' ')}" for d in verdict.doubts]
@@ -63,7 +62,7 @@ def on_its_basis(scope: Scope, judgement: Judgement, stream: str) -> Judgement:
 def claim_derivation(judgement: Judgement, stream: str) -> tuple[dict[str, Any], list[str]]:
     """Return the derivation of a claim as JSON and as lines."""
     assessed = credits.assess(judgement, stream)
-    steps, decision = derivations.claim(assessed), assessed.as_json()
+    steps, decision = explain_claim.claim(assessed), assessed.as_json()
     found = {
         "stream": stream,
         "finding": decision,
