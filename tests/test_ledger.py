@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -443,3 +445,27 @@ def test_a_correction_is_stored_in_the_notation_of_what_it_corrects(tmp_path: Pa
         ledger.close()
 
     assert stored[0] == stored[1]
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 2")
+connection.execute("BEGIN IMMEDIATE")
+for position in range(2, 2000):
+    row = (position, f"incident:HALF-{position}", 1, "IncidentCancelled", b"x" * 500, None)
+    connection.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", row)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_what_a_killed_writer_left_half_done_is_undone_by_whoever_comes_next(path: Path, mode: str) -> None:
+    before = [to_line(entry) for entry in all_of(path)]
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert path.with_name(path.name + "-journal").stat().st_size > 0
+
+    with contextlib.closing(Ledger(path, mode)) as next_one:
+        found = [to_line(entry) for entry in next_one.entries()]
+
+    assert found == before

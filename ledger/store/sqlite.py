@@ -85,7 +85,8 @@ def check_is_ledger(path: Path) -> None:
         raise NoLedger(str(path))
     todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
     try:
-        with contextlib.closing(sqlite3.connect(uri(path, "ro"), uri=True)) as connection:
+        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
+        with contextlib.closing(sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS)) as connection:
             found = connection.execute("PRAGMA application_id").fetchone()[0]
             made_by = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:

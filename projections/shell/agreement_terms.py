@@ -54,7 +54,7 @@ def show(
         tuple[str, str] | None, typer.Option(metavar="A B", help="what changed between two versions")
     ] = None,
 ) -> None:
-    """Every clause with where it is judged, every number, and every reading with its values.
+    """Every clause, number and reading, and where it is judged.
 
     \b
     Examples:
@@ -80,7 +80,9 @@ def post(
     ] = None,
     actor: Actor = None,
 ) -> None:
-    """Post a new version of the terms; it takes effect at the document's `effective_from`.
+    """Post a new version of the terms.
+
+    It takes effect at the document's `effective_from`.
 
     \b
     Example:

@@ -80,7 +80,9 @@ def assess(
 def decide(
     scope: Scope, claim: Claim, decided_by: DecidedBy = None, reason: Reason = None, at: At = None, actor: Actor = None
 ) -> None:
-    """Decide a claim and record the credit granted or refused, with all it rests on.
+    """Decide a claim: record what is granted or refused.
+
+    The decision holds every figure and entry it rests on.
 
     \b
     Example:
@@ -97,7 +99,7 @@ def decide(
 def revise(
     scope: Scope, claim: Claim, decided_by: DecidedBy = None, reason: Reason = None, at: At = None, actor: Actor = None
 ) -> None:
-    """Decide a disputed claim anew; the first decision stays in the record."""
+    """Decide a disputed claim anew; the first decision stays."""
     judgement, stream = _judged_at(scope, at), stream_id(claim, "claim")
     _record_decision(
         scope, stream, "CreditRevised", _decision(judgement, stream), decided_by, reason, at, actor, judgement
