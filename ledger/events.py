@@ -27,6 +27,7 @@ from ledger.values import (
     Summary,
     Value,
     Version,
+    distinct,
     ordered,
 )
 
@@ -77,12 +78,6 @@ def _not_all(customers: tuple[str, ...]) -> tuple[str, ...]:
     return customers
 
 
-def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(items)) != len(items):
-        raise ValueError("an item stands twice")
-    return items
-
-
 class Event(Value):
     """What happened; when and where stand in the entry that holds it."""
 
@@ -131,7 +126,7 @@ class AgreementSigned(AgreementEvent):
 
     @model_validator(mode="after")
     def _each_service_once(self) -> AgreementSigned:
-        _distinct(tuple(item.service for item in self.services))
+        distinct(tuple(item.service for item in self.services))
         return self
 
 
@@ -310,7 +305,7 @@ class TimeframeDetermined(Event):
     from_: Instant | None = Field(default=None, alias="from")
     until: Instant | None = None
     spans: Annotated[tuple[Frame, ...], Field(strict=False, min_length=1, max_length=10_000)] | None = None
-    evidence: Annotated[tuple[Version, ...], Field(strict=False, max_length=10_000), AfterValidator(_distinct)]
+    evidence: Annotated[tuple[Version, ...], Field(strict=False, max_length=10_000), AfterValidator(distinct)]
     decided_by: Identifier
     reason: Reason
 
@@ -319,7 +314,7 @@ class TimeframeDetermined(Event):
         if (self.from_ is None) != (self.until is None) or (self.from_ is None) == (self.spans is None):
             raise ValueError("give either 'from' and 'until' or 'spans'")
         if self.spans is not None:
-            _distinct(self.spans)
+            distinct(self.spans)
         return ordered(self)
 
     @property
@@ -363,9 +358,7 @@ class MaintenanceCommunicated(Event):
     """The window was announced to these audiences."""
 
     clause = "§planned-maintenance"
-    audience: Annotated[
-        tuple[Audience, ...], Field(strict=False, min_length=1, max_length=3), AfterValidator(_distinct)
-    ]
+    audience: Annotated[tuple[Audience, ...], Field(strict=False, min_length=1, max_length=3), AfterValidator(distinct)]
 
 
 class MaintenanceRescheduled(Event):

@@ -29,7 +29,7 @@ from ledger.entry import Entry, problem
 from ledger.errors import BadTerms, NotFound
 from ledger.events import Channel, TermsPosted
 from ledger.text import clean
-from ledger.values import Identifier, Instant
+from ledger.values import Identifier, Instant, distinct
 
 BUILT_IN = "easymeeting-2020-09-23"
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -76,12 +76,6 @@ def _span_of_day(span: list[str]) -> list[str]:
     return span
 
 
-def _distinct(channels: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(channels)) != len(channels):
-        raise ValueError("a channel stands twice")
-    return channels
-
-
 def _cap(text: Any) -> Decimal | None:
     return None if text in (None, "none") else _percent(text)
 
@@ -100,7 +94,7 @@ def _duration_text(amount: timedelta) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, return_type=str)]
 Percent = Annotated[Decimal, BeforeValidator(_percent), PlainSerializer(str, return_type=str)]
 Cap = Annotated[Decimal | None, BeforeValidator(_cap), PlainSerializer(lambda v: None if v is None else str(v))]
-Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channels), AfterValidator(_distinct)]
+Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channels), AfterValidator(distinct)]
 Length = Annotated[Duration, AfterValidator(_positive)]
 Share = Annotated[Percent, AfterValidator(_positive)]
 Count = Annotated[int, Field(ge=1, le=10_000)]

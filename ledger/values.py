@@ -102,7 +102,8 @@ def _short_reference(stream: str) -> str:
     return stream
 
 
-def _no_repetition(items: tuple[Any, ...]) -> tuple[Any, ...]:
+def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the items, or raise ValueError when one of them stands twice."""
     if len(set(items)) != len(items):
         raise ValueError("an item stands twice")
     return items
@@ -119,11 +120,11 @@ Document = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000)]
 CommandId = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[\x21-\x7e]+$")]
 Version = Annotated[int, Field(ge=1)]
 Identifiers = Annotated[
-    tuple[Identifier, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)
+    tuple[Identifier, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(distinct)
 ]
-Days = Annotated[tuple[Day, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)]
+Days = Annotated[tuple[Day, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(distinct)]
 Streams = Annotated[
-    tuple[StreamId, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(_no_repetition)
+    tuple[StreamId, ...], Field(strict=False, min_length=1, max_length=10_000), AfterValidator(distinct)
 ]
 
 
