@@ -14,7 +14,8 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.terms import Readings, Version
+from ledger.readings import Readings
+from ledger.terms import Version
 from ledger.values import stamp
 from projections import maintenance, outages
 from projections.figures import ratio

@@ -14,7 +14,8 @@ from typing import Any
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import BadTerms, CalendarExhausted, LedgerError
-from ledger.terms import READING_IDS, Readings, Version
+from ledger.readings import READING_IDS, Readings
+from ledger.terms import Version
 from ledger.values import Money, instant, stamp
 from projections import outages
 from projections.availability import Availability, Downtime, availability

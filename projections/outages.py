@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.terms import Readings
+from ledger.readings import Readings
 from projections.spans import Span, covered_at_least, intersection, union
 
 

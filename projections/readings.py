@@ -12,7 +12,8 @@ from itertools import product
 from typing import Any
 
 from ledger.errors import BadTerms
-from ledger.terms import Readings, Version, values
+from ledger.readings import Readings, values
+from ledger.terms import Version
 from ledger.text import canonical_json
 from projections.availability import Availability
 from projections.credits import Assessment, Dossier, assessed, dossier, measured

@@ -38,6 +38,7 @@ LEDGER_FLOORS: tuple[tuple[str, ...], ...] = (
     ("ledger.values",),
     ("ledger.events",),
     ("ledger.entry",),
+    ("ledger.readings",),
     ("ledger.terms", "ledger.streams"),
     ("ledger.store", "ledger.exchange"),
     ("ledger.book",),

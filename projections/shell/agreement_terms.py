@@ -12,7 +12,8 @@ import typer
 from ledger.entry import Fact
 from ledger.errors import BadTerms, NotFound
 from ledger.events import TermsPosted
-from ledger.terms import READING_IDS, Terms, Version, parse, values
+from ledger.readings import READING_IDS, values
+from ledger.terms import Terms, Version, parse
 from ledger.text import clean
 from ledger.values import stamp
 from projections.judgement import Judgement
