@@ -107,3 +107,14 @@ def test_without_an_instant_everything_is_judged_now() -> None:
         found = CliRunner().invoke(app, ["--db", str(STORY), "--json", "queue"])
 
     assert found.stdout == run("--json", "queue")
+
+
+@pytest.mark.parametrize("chosen", ["csv", "tsv"])
+@pytest.mark.parametrize("report", ["compliance", "queue", "order", "availability --year 2025", "commitments", "log"])
+def test_an_empty_report_has_the_header_of_a_full_one(report: str, chosen: str) -> None:
+    headers = []
+    for position in ("0", "203"):
+        scope = ("--db", str(STORY), "--as-of", AS_OF, "--at-entry", position, "--format", chosen)
+        headers.append(CliRunner().invoke(app, [*scope, *report.split()]).stdout.splitlines()[0])
+
+    assert headers[0] == headers[1]

@@ -63,7 +63,7 @@ def log(
     columns = ("position", "recorded_at", "time", "late_by_seconds", "stream", "version", "type", "data")
     if output.form(scope) == "table":
         found = [r | {"data": LONG} if r["type"] == "TermsPosted" else r for r in found]
-    output.rows(scope, found, columns)
+    output.rows(scope, found, columns, "log")
 
 
 def _bound(judgement: Judgement, at: date | datetime) -> datetime:

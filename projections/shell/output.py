@@ -17,9 +17,109 @@ from projections.shell.scope import Scope
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 
+FIELDS: dict[str, tuple[str, ...]] = {  # of a report's rows, for the header of an empty one
+    "compliance": (
+        "case",
+        "kind",
+        "request_kind",
+        "customer",
+        "service",
+        "channel",
+        "priority",
+        "received_at",
+        "due_at",
+        "responded_at",
+        "paused_seconds",
+        "business_seconds",
+        "late_by_seconds",
+        "verdict",
+        "terms",
+        "clauses",
+        "because",
+        "doubts",
+    ),
+    "queue": (
+        "rank",
+        "case",
+        "customer",
+        "priority",
+        "received_at",
+        "due_at",
+        "remaining_seconds",
+        "at_risk",
+        "verdict",
+        "doubts",
+    ),
+    "order": (
+        "case",
+        "priority",
+        "received_at",
+        "handled_at",
+        "overtook",
+        "overtaken_by",
+        "terms",
+        "clauses",
+        "because",
+        "doubts",
+    ),
+    "availability": (
+        "customer",
+        "service",
+        "from",
+        "until",
+        "period_seconds",
+        "counted_seconds",
+        "excluded_seconds",
+        "already_credited_seconds",
+        "unknown_seconds",
+        "up_seconds",
+        "availability",
+        "availability_if_unknown_down",
+        "target_percent",
+        "met",
+        "provisional",
+        "outages",
+        "terms",
+        "clauses",
+        "because",
+        "doubts",
+    ),
+    "commitments": (
+        "kind",
+        "item",
+        "customer",
+        "since",
+        "due_at",
+        "done_at",
+        "off_by_seconds",
+        "verdict",
+        "terms",
+        "clauses",
+        "because",
+        "doubts",
+    ),
+    "log": (
+        "position",
+        "recorded_at",
+        "time",
+        "late_by_seconds",
+        "stream",
+        "version",
+        "type",
+        "actor",
+        "command_id",
+        "data",
+    ),
+}
 
-def rows(scope: Scope, found: list[dict[str, Any]], columns: Iterable[str] | None = None) -> None:
-    """Print rows; `columns` are those a table shows, all of them go into the other formats."""
+
+def rows(
+    scope: Scope, found: list[dict[str, Any]], columns: Iterable[str] | None = None, report: str | None = None
+) -> None:
+    """Print rows; `columns` are those a table shows, all of them go into the other formats.
+
+    report: whose rows they are, so that an empty CSV or TSV still has its header.
+    """
     chosen = form(scope)
     if chosen == "json":
         write(as_json(found))
@@ -28,8 +128,8 @@ def rows(scope: Scope, found: list[dict[str, Any]], columns: Iterable[str] | Non
             write(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
     elif chosen == "table":
         _table(found, list(columns or (found[0] if found else ())))
-    elif found:
-        _separated(found, list(found[0]), chosen)
+    elif found or report:
+        _separated(found, list(found[0] if found else FIELDS[str(report)]), chosen)
 
 
 def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:

@@ -134,7 +134,7 @@ def compliance(
             "late_by_seconds",
             "verdict",
         )
-        output.rows(scope, [v.as_json() for v in found], columns)
+        output.rows(scope, [v.as_json() for v in found], columns, "compliance")
     if fail_on and any(v.verdict in BREACHES for v in found):
         raise typer.Exit(3)
 
@@ -158,6 +158,7 @@ def queue(
         scope,
         handling_order.queue(judgement, verdicts),
         ("rank", "case", "customer", "priority", "received_at", "due_at", "remaining_seconds", "at_risk", "verdict"),
+        "queue",
     )
 
 
@@ -191,7 +192,7 @@ def order(
         )
     else:
         columns = ("case", "priority", "received_at", "handled_at", "overtook", "overtaken_by")
-        output.rows(scope, [h.as_json() for h in found], columns)
+        output.rows(scope, [h.as_json() for h in found], columns, "order")
 
 
 @reading
@@ -229,7 +230,7 @@ def availability(
         "doubts",
     )
     rows = [_plus_sum(f.as_json(), scope) for f in found]
-    output.rows(scope, rows, columns)
+    output.rows(scope, rows, columns, "availability")
 
 
 @reading
@@ -266,7 +267,7 @@ def commitments(
         output.rows(scope, promises.totals(found))
     else:
         columns = ("kind", "item", "customer", "due_at", "done_at", "off_by_seconds", "verdict")
-        output.rows(scope, [c.as_json() for c in found], columns)
+        output.rows(scope, [c.as_json() for c in found], columns, "commitments")
     if fail_on and any(c.verdict in BREACHES for c in found):
         raise typer.Exit(3)
 
