@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
+from itertools import product
 from math import ceil, floor
 from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import BadTerms, CalendarExhausted, LedgerError
-from ledger.readings import READING_IDS, Readings
+from ledger.readings import READING_IDS, Readings, values
 from ledger.terms import Version
 from ledger.values import Money, instant, stamp
 from projections import outages
@@ -27,7 +28,7 @@ from projections.judgement import Judgement, in_order
 from projections.spans import SECOND, Span, intersection, minus, union
 
 FORMAT = 1
-PAIRS = [(a, b) for a in ("hundred", "target") for b in ("whole", "exact", "begun")]
+PAIRS = list(product(values("lost_from"), values("lost_steps")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,15 @@ from ledger.values import stamp
 from projections.figures import truncated
 from projections.history import folded
 from projections.judgement import Judgement, in_order
-from projections.response_times import KINDS, State, Verdict, answer, evolve
+from projections.response_times import (
+    KINDS,
+    State,
+    Verdict,
+    answer,
+    assigned_priority,
+    assignments_until,
+    evolve,
+)
 from projections.spans import SECOND
 
 RANKS = {"high": 0, "medium": 1, "low": 2}
@@ -126,14 +134,9 @@ def _cases(judgement: Judgement) -> list[Handled]:
         state = folded(evolve, entries)
         rules = judgement.rules_at(state.opening.time)
         handled = answer(state, rules)
-        if handled and state.cancelled and state.cancelled.order < handled.order:
-            handled = None
         ended = handled or state.cancelled
-        assigned = [x for x in state.assignments if ended is None or x.order < ended.order]
-        priority = rules.terms.priorities.unassigned
-        if assigned:
-            assert isinstance(assigned[-1].event, e.PriorityAssigned)
-            priority = assigned[-1].event.priority
+        assigned = assignments_until(state, ended)
+        priority = assigned_priority(assigned, rules)
         involved = [state.opening, *assigned, *([ended] if ended else [])]
         because = sorted({p for x in involved for p in x.positions})
         found.append(Handled(stream, state, handled, priority, rules.terms.id, because=because))

@@ -61,12 +61,24 @@ def evolve(state: State | None, entry: Entry) -> State:
 
 
 def answer(state: State, rules: Rules) -> Entry | None:
-    """Return the entry that answered a case, None while it is unanswered. R12"""
+    """Return the entry that answered a case, None while it is unanswered or when it was cancelled first. R12"""
     for entry in state.answers:
+        if state.cancelled is not None and state.cancelled.order < entry.order:
+            return None
         automatic = isinstance(entry.event, e.ResponseGiven) and entry.event.responder == "automatic"
         if not automatic or rules.readings.responder == "any":
             return entry
     return None
+
+
+def assignments_until(state: State, ended: Entry | None) -> list[Entry]:
+    """Return the assignments of priority before the entry that ended the clock, all of them while it runs."""
+    return [x for x in state.assignments if ended is None or x.order < ended.order]
+
+
+def assigned_priority(assigned: list[Entry], rules: Rules) -> str:
+    """Return the priority that assignments leave in force, the default without one. §prioritisation"""
+    return _priority(assigned[-1]) if assigned else rules.terms.priorities.unassigned
 
 
 @dataclass(slots=True)
@@ -162,14 +174,12 @@ def judge(judgement: Judgement, stream: str, state: State, judged_at: datetime |
     if rules.readings.terms_change == "period_end":
         rules = judgement.rules_at(judged_at or judgement.as_of)
     answered = answer(state, rules)
-    if answered is not None and state.cancelled is not None and state.cancelled.order < answered.order:
-        answered = None
     cancelled = state.cancelled if answered is None else None
     ended = answered or cancelled
     desk = judgement.desk_of(state.case.customer, rules)
     deal = _deal(judgement, state, rules)
-    assigned = [x for x in state.assignments if ended is None or x.order < ended.order]
-    priority = _priority(assigned[-1]) if assigned else rules.terms.priorities.unassigned
+    assigned = assignments_until(state, ended)
+    priority = assigned_priority(assigned, rules)
     verdict = Verdict(
         stream=stream,
         state=state,

@@ -175,3 +175,19 @@ def test_readings_that_contradict_each_other_are_refused_with_the_reason(ledger:
     assert "contradict each other" in run(ledger, "compliance", *both, status=1)
     assert "at once" in run(ledger, "claim", "assess", "C-1", *twice, status=1)
     run(ledger, "compliance", *both[:2])
+
+
+def test_what_judged_so_far_goes_on_judging_the_past(tmp_path: Path) -> None:
+    """A ledger that nobody posted terms to is judged by the built-in ones; a new version does not reach back."""
+    story = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
+    ledger = tmp_path / "copy.db"
+    run(ledger, "import", "--verbatim", str(story))
+    before = ask(ledger, "compliance", "--as-of", "2026-01-12T09:00:00Z")
+
+    run(ledger, "terms", "post", str(document(tmp_path)))
+
+    after = ask(ledger, "compliance", "--as-of", "2026-01-12T09:00:00Z")
+    assert [(r["case"], r["terms"], r["verdict"]) for r in after] == [
+        (r["case"], r["terms"], r["verdict"]) for r in before
+    ]
+    assert [r["terms"] for r in ask(ledger, "terms", "list")] == [BUILT_IN, LATER]

@@ -13,12 +13,12 @@ from ledger.entry import Fact
 from ledger.errors import BadTerms, NotFound
 from ledger.events import TermsPosted
 from ledger.readings import READING_IDS, values
-from ledger.terms import Terms, Version, parse
+from ledger.terms import BUILT_IN, Terms, Version, parse
 from ledger.text import clean
 from ledger.values import stamp
 from projections.judgement import Judgement
 from projections.shell import output
-from projections.shell.recording import Actor, append, default_actor
+from projections.shell.recording import Actor, append, built_in_fact, default_actor
 from projections.shell.scope import Scope, option_instant, reading, writing
 
 terms = typer.Typer(
@@ -99,9 +99,13 @@ def post(
         what = f"the document takes effect at {stamp(posted.effective_from)}, not at {stamp(wanted)}"
         raise BadTerms(clean(file), what, "make both agree, or leave out --at")
     digest = sha256(document.encode()).hexdigest()
-    _refuse_contradiction(Scope(db=str(scope.path)).judgement(), file, posted, digest)
+    judgement, who = Scope(db=str(scope.path)).judgement(), actor or default_actor()
+    _refuse_contradiction(judgement, file, posted, digest)
     event = TermsPosted(document=document, sha256=digest)
-    append(scope, Fact(f"terms:{posted.id}", posted.effective_from, event, actor or default_actor()))
+    facts = [Fact(f"terms:{posted.id}", posted.effective_from, event, who)]
+    if not judgement.history.streams("terms") and posted.id != BUILT_IN:  # what judged so far goes on judging the past
+        facts.insert(0, built_in_fact(who))
+    append(scope, *facts)
 
 
 def _refuse_contradiction(judgement: Judgement, file: str, posted: Terms, digest: str) -> None:

@@ -48,10 +48,8 @@ def init(scope: Scope) -> None:
       sla-ledger --db support.db init
     """
     path = scope.path
-    document = terms.parse(terms.built_in_document())
-    fact = Fact(f"terms:{document.id}", document.effective_from, terms.built_in(), default_actor())
-    create(path, facts=[fact])
-    output.note(f"{path}: a new ledger, terms {document.id} posted")
+    create(path, facts=[built_in_fact(default_actor())])
+    output.note(f"{path}: a new ledger, terms {terms.BUILT_IN} posted")
 
 
 class Events(TyperGroup):
@@ -106,6 +104,12 @@ def all_types(
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         raise typer.BadParameter("name a TYPE and a STREAM; see record --list", param_hint="TYPE")
+
+
+def built_in_fact(actor: str) -> Fact:
+    """Return the fact that posts the built-in terms, at the time they took effect. §validity"""
+    document = terms.parse(terms.built_in_document())
+    return Fact(f"terms:{document.id}", document.effective_from, terms.built_in(), actor)
 
 
 def default_actor() -> str:
