@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import freezegun
+from typer.testing import CliRunner, Result
+
+from cli import app
 from ledger.entry import Entry
 from ledger.store.stream_file import entries_of
 from projections.history import History
@@ -26,3 +31,20 @@ def judged(lines: Iterable[dict[str, Any]], as_of: datetime, **readings: Any) ->
 def only(row: dict[str, Any], *left_out: str) -> dict[str, Any]:
     """The row without some keys."""
     return {k: v for k, v in row.items() if k not in left_out}
+
+
+def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
+    """The outcome of a command on a ledger at an instant."""
+    with freezegun.freeze_time(now):
+        result = CliRunner().invoke(app, ["--db", str(db), *arguments])
+    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
+    if code == 1:
+        assert len(result.stderr.splitlines()) == 3 or "missing:" in result.stderr or "row" in result.stderr
+    return result
+
+
+def log(db: Path, *arguments: str) -> list[dict[str, Any]]:
+    """The entries of a ledger as rows."""
+    found = json.loads(do(db, "--json", "log", *arguments).stdout)
+    assert isinstance(found, list)
+    return found

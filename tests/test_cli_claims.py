@@ -6,34 +6,17 @@ import json
 import shlex
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import freezegun
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from cli import app
 from ledger.terms import BUILT_IN, built_in_document
+from tests.support import do, log
 
 YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
 SUBMIT = "claim submit 1 --customer acme --service licence --from 2025-01-01 --until 2026-01-01"
-
-
-def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
-    """The outcome of a command on a ledger at an instant."""
-    with freezegun.freeze_time(now):
-        result = CliRunner().invoke(app, ["--db", str(db), *arguments])
-    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
-    if code == 1:
-        assert len(result.stderr.splitlines()) == 3 or "missing:" in result.stderr or "row" in result.stderr
-    return result
-
-
-def log(db: Path, *arguments: str) -> list[dict[str, Any]]:
-    """The entries of a ledger as rows."""
-    found = json.loads(do(db, "--json", "log", *arguments).stdout)
-    assert isinstance(found, list)
-    return found
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import freezegun
 import pytest
-from typer.testing import CliRunner, Result
 
-from cli import app
 from ledger.events import EVENTS
 from ledger.streams.acceptance import ACCEPTED
+from tests.support import do, log
 
 STREAMS = Path(__file__).resolve().parents[1] / "fixtures" / "streams"
 YEAR = STREAMS / "a-year-of-acme.jsonl"
@@ -81,23 +79,6 @@ def options(data: dict[str, Any]) -> Iterator[str]:
                 yield from (name, f"{item['amount']} {item['currency']}")
             else:
                 yield from [name] if item is True else [name, json.dumps(item) if isinstance(item, dict) else str(item)]
-
-
-def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
-    """The outcome of a command on a ledger at an instant."""
-    with freezegun.freeze_time(now):
-        result = CliRunner().invoke(app, ["--db", str(db), *arguments])
-    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
-    if code == 1:
-        assert len(result.stderr.splitlines()) == 3 or "missing:" in result.stderr or "row" in result.stderr
-    return result
-
-
-def log(db: Path, *arguments: str) -> list[dict[str, Any]]:
-    """The entries of a ledger as rows."""
-    found = json.loads(do(db, "--json", "log", *arguments).stdout)
-    assert isinstance(found, list)
-    return found
 
 
 @pytest.fixture
