@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +18,10 @@ from ledger.entry import Entry, to_line
 from ledger.store.mapper import from_state, to_state
 from ledger.store.stream_file import entries_of
 from ledger.values import instant
-from tests.benchmarks import history
+from tests.benchmarks import history, measure, stock
+from tests.benchmarks.__main__ import main
 
+ROOT = Path(__file__).resolve().parents[1]
 COUNT = 20_000
 
 
@@ -88,3 +94,56 @@ def test_it_covers_three_years_and_every_kind_of_trouble(path: Path) -> None:
     assert {"EntryCorrected", "EntryWithdrawn", "IncidentReopened", "RoundTheClockSupportAgreed"} <= {
         e.name for e in found
     }
+
+
+def test_the_runner_measures_and_says_what_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--small", "--only", "stock,business_time"]
+
+    done = subprocess.run(
+        [*command, "--json", str(file), "--folder", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(file.read_text())["results"]
+    assert results["stock"]["projection runner, events/s"]["verdicts_compared"] > 10
+    assert results["business_time"]["workclock: add, both desks"]["value"] > 0
+    assert str(tmp_path) not in file.read_text()
+    assert "workclock: add, both desks" in done.stdout
+
+
+def test_a_wrong_result_is_said_and_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    def run(small: bool, folder: Path) -> dict[str, Any]:
+        raise measure.WrongResult("one entry too many")
+
+    monkeypatch.setattr(stock, "run", run)
+
+    assert main(["--small", "--only", "stock", "--folder", str(tmp_path)]) == 1
+    assert "one entry too many" in capsys.readouterr().out
+
+
+def test_a_figure_is_compared_with_what_is_wanted() -> None:
+    given: list[tuple[float | str, str | None]] = [(30.0, ">= 25"), (3.0, ">= 25"), (0.9, "<= 1.0"), (1.1, "<= 1.0")]
+    given += [("not installed", ">= 1"), (5.0, None)]
+
+    assert [measure.verdict(measure.figure(value, wanted)) for value, wanted in given] == [
+        "yes",
+        "no",
+        "yes",
+        "no",
+        "",
+        "",
+    ]
+
+
+def test_a_command_is_measured_alone_and_its_failure_is_no_figure() -> None:
+    found = measure.command(sys.executable, "-c", "held = bytearray(200_000_000); print(len(held))")
+
+    assert found.stdout.strip() == b"200000000"
+    assert 200 < found.peak_bytes / measure.MEGABYTE < 300
+    with pytest.raises(measure.WrongResult, match="exit status 3"):
+        measure.command(sys.executable, "-c", "raise SystemExit(3)")

@@ -239,8 +239,8 @@ def _continued(connection: sqlite3.Connection, count: int, seed: int, after: int
         version = connection.execute(latest, (stream,)).fetchone()[0]
         answer = (after + 60 + number * 90, "ResponseGiven", '{"responder":"human"}', "desk.oslo")
         yield from recorder.prompt(stream, [answer], version)
-    numbers = [_last_number(connection, "request:REQ-"), _last_number(connection, "incident:INC-")]
-    yield from recorder.prompt(*estate.outage(random, _last_number(connection, "outage:O-") + 1, after, found, [], []))
+    numbers = [last_number(connection, "request:REQ-"), last_number(connection, "incident:INC-")]
+    yield from recorder.prompt(*estate.outage(random, last_number(connection, "outage:O-") + 1, after, found, [], []))
     received = sorted(after + 60 + random.randrange(DAY) for _ in range(max(count // 3, 4)))
     for at in received:
         incident, customer = random.random() < 0.85, random.choice(found)
@@ -266,7 +266,8 @@ def _field(state: bytes, name: str) -> str:
     return state.decode().partition(f'"{name}":"')[2].partition('"')[0]
 
 
-def _last_number(connection: sqlite3.Connection, prefix: str) -> int:
+def last_number(connection: sqlite3.Connection, prefix: str) -> int:
+    """Return the largest number among the streams that begin so, 0 for none."""
     found = connection.execute(
         "SELECT max(originator_id) FROM stored_events WHERE originator_id > ? AND originator_id < ?",
         (prefix, prefix + "a"),

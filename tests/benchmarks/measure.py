@@ -59,7 +59,7 @@ class Times:
 
 def entries(small: bool) -> int:
     """Return how many entries the large ledger has."""
-    return ENTRIES or (20_000 if small else 1_000_000)
+    return ENTRIES or (10_000 if small else 1_000_000)
 
 
 def ledger(folder: Path, count: int, name: str = "ledger") -> Path:

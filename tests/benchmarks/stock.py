@@ -25,7 +25,7 @@ SECONDS_TO_WAIT = 600
 
 def run(small: bool, folder: Path) -> dict[str, Any]:
     """Return what the stock library does in a second, checked against our own verdicts."""
-    count = 2000 if small else 20_000
+    count = 600 if small else 20_000
     events = case_events(count)
     path = folder / "stock.db"
     path.unlink(missing_ok=True)
