@@ -10,8 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ledger.errors import BadLine
 from ledger.events import EVENTS, EntryCorrected, Event
+from ledger.instants import instant, stamp
 from ledger.text import canonical_json, clean, strict_json
-from ledger.values import REFERENCE, STREAM_PATTERN, CommandId, Identifier, StreamId, instant, stamp
+from ledger.values import REFERENCE, STREAM_PATTERN, CommandId, Identifier, StreamId
 
 MAX_LINE = 4_000_000
 _FORMS = {  # what a value should look like, for people

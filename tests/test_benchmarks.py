@@ -15,9 +15,9 @@ import pytest
 from ledger import book
 from ledger.book import Ledger
 from ledger.entry import Entry, to_line
+from ledger.instants import instant
 from ledger.store.mapper import from_state, to_state
 from ledger.store.stream_file import entries_of
-from ledger.values import instant
 from tests.benchmarks import history, measure, stock
 from tests.benchmarks.__main__ import main
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from ledger.entry import Fact, event_data
 from ledger.errors import NotFound
 from ledger.events import Event
+from ledger.instants import stamp
 from ledger.text import clean
-from ledger.values import stamp
 
 MAX_BYTES = 4_000_000_000
 

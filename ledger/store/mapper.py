@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,8 +14,8 @@ from pydantic_core import from_json
 from ledger.entry import Entry, event_data, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
+from ledger.instants import instant, stamp
 from ledger.text import canonical_json
-from ledger.values import instant, stamp
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,25 @@ class EntryMapper(Mapper[str]):
             stored_event.topic,
             stored_event.state,
         )
+
+
+def checked(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Iterator[Entry]:
+    """Yield the entries that rows hold, all of a ledger in order; LedgerBroken where one is missing or unreadable."""
+    versions: dict[str, int] = {}
+    for last, row in enumerate(rows):
+        position, stream, version = row[:3]
+        if position != last + 1:
+            raise _broken(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
+        if version != versions.get(stream, 0) + 1:
+            raise _broken(
+                f"entry {position}", f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
+            )
+        versions[stream] = version
+        yield from_state(*row)
+
+
+def _broken(where: str, what: str) -> LedgerBroken:
+    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
 def to_state(entry: Entry) -> bytes:

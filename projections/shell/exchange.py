@@ -18,7 +18,7 @@ from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
 from ledger.store import stream_file
 from ledger.text import clean
 from projections.shell import output
-from projections.shell.reports import one_of
+from projections.shell.filters import one_of
 from projections.shell.scope import Scope, reading, writing
 
 SOURCES = ("native", "servicenow", "upptime")

@@ -14,8 +14,8 @@ from random import Random
 
 from ledger import book, terms
 from ledger.entry import Entry
+from ledger.instants import instant
 from ledger.store.mapper import from_state, to_state
-from ledger.values import instant
 from tests.benchmarks import estate
 from tests.benchmarks.cases import ENTRIES_A_CASE, Customer, Draw, Happening, life, receipt
 from tests.benchmarks.instants import (

@@ -13,7 +13,7 @@ from typing import Any, cast
 from eventsourcing.projection import ProjectionRunner
 
 from ledger.book import Ledger
-from ledger.values import instant
+from ledger.instants import instant
 from projections import response_times
 from projections.history import History
 from projections.judgement import Judgement
