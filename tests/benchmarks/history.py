@@ -157,7 +157,7 @@ class _Recorder:
             opened = opened or recorded
             order.append((recorded, one))
         order.sort(key=lambda x: x[0])
-        if self._draw() < 0.005:
+        if self._draw() < 0.008:
             order = self._corrected(order)
         for version, (recorded, one) in enumerate(order, 1):
             command = f"gateway:{stream}:{version}" if version == 1 and one[3] == "gateway" else None

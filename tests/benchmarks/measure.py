@@ -72,8 +72,8 @@ def ledger(folder: Path, count: int, name: str = "ledger") -> Path:
 
 def figure(value: float | str, wanted: str | None = None, **more: Any) -> dict[str, Any]:
     """Return a figure; wanted: like `>= 25` or `<= 1.0`; more: what else goes into the file."""
-    shown = float(f"{value:.4g}") if isinstance(value, float) else value
-    return {"value": shown, "wanted": wanted, **more}
+    found = {"value": value, "wanted": wanted, **more}
+    return {name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in found.items()}
 
 
 def verdict(found: Mapping[str, Any]) -> str:
