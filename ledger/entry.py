@@ -26,6 +26,7 @@ _FORMS = {  # what a value should look like, for people
 }
 _REQUIRED = ("specversion", "type", "subject", "time", "data")
 _KNOWN = {*_REQUIRED, "id", "source", "recordedtime", "sequence", "actor", "commandid", "datacontenttype", "dataschema"}
+_NEEDED = frozenset(_REQUIRED)
 _STREAM: TypeAdapter[str] = TypeAdapter(StreamId)
 _ACTOR: TypeAdapter[str] = TypeAdapter(Identifier)
 _COMMAND: TypeAdapter[str] = TypeAdapter(CommandId)
@@ -169,12 +170,12 @@ def from_line(text: str, file: str, number: int) -> Line:
         raise BadLine(where, f"not strict JSON: {what}") from None
     if not isinstance(found, dict):
         raise BadLine(where, "expected one JSON object")
-    for field in _REQUIRED:
-        if field not in found:
-            raise BadLine(where, f"{field}: missing")
-    for field in found:
-        if field not in _KNOWN:
-            raise BadLine(where, f"{clean(field)[:60]}: unknown field")
+    if not found.keys() >= _NEEDED:
+        field = next(x for x in _REQUIRED if x not in found)
+        raise BadLine(where, f"{field}: missing")
+    if not found.keys() <= _KNOWN:
+        field = next(x for x in found if x not in _KNOWN)
+        raise BadLine(where, f"{clean(field)[:60]}: unknown field")
     if found["specversion"] != "1.0":
         raise BadLine(where, "specversion: expected '1.0'")
     if found.get("datacontenttype", "application/json") != "application/json":

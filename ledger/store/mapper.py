@@ -8,12 +8,11 @@ from typing import Any, cast
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from ledger.entry import Entry, event_data, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
-from ledger.text import canonical_json
 from ledger.values import instant, stamp
 
 
@@ -56,7 +55,7 @@ def to_state(entry: Entry) -> bytes:
         head["actor"] = entry.actor
     if entry.command_id is not None:
         head["commandid"] = entry.command_id
-    return f'{canonical_json(head)[:-1]},"data":{event_data(entry.event)}}}'.encode()
+    return b'%b,"data":%b}' % (to_json(head)[:-1], event_data(entry.event).encode())
 
 
 def from_state(position: int, stream: str, version: int, name: str, state: bytes) -> Entry:
