@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
-from ledger.store.mapper import EntryMapper, from_state
+from ledger.store.mapper import EntryMapper, Row, StoredEntries, from_state
 from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
@@ -111,7 +112,8 @@ class Ledger(Application[str]):
         for reject in outcome.rejects:
             raise reject.error()
         outcome = self.commit(outcome)
-        return self._at(dict.fromkeys([*(p for _, p in outcome.already), *(e.position for e in outcome.added)]))
+        there = self._at(dict.fromkeys(p for _, p in outcome.already)) if outcome.already else []
+        return there + outcome.added
 
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
@@ -120,8 +122,9 @@ class Ledger(Application[str]):
         """
         facts = list(facts)
         with _storage_errors(str(self.path)):
-            known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
-        return judged(facts, Streams(self.stream), self.last_position(), known, clock.now(), by_content=by_content)
+            last, known, rows = self.store.before(facts)
+        there = _by_stream(rows)
+        return judged(facts, Streams(there.__getitem__), last, known, clock.now(), by_content=by_content)
 
     def commit(self, outcome: Outcome) -> Outcome:
         """Append what was judged acceptable, in one transaction, and return what became of it.
@@ -133,8 +136,8 @@ class Ledger(Application[str]):
         if not entries:
             return outcome
         try:
-            recordings = self.save(*entries)
-            stored = [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
+            positions = self.store.insert_events(StoredEntries(self.mapper, entries)) or ()
+            stored = [e if e.position == p else replace(e, position=p) for e, p in zip(entries, positions, strict=True)]
             return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
             there = self._read_back(entries, Conflict(entries[0].stream), error)
@@ -161,10 +164,10 @@ class Ledger(Application[str]):
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
-            entries: list[Entry] = list(events)
-            for number, entry in enumerate(entries, 1):
-                if entry.version != number:
-                    raise _broken(f"entry {entry.position}", f"version {number} of {stream} is missing before it")
+            entries: list[Entry] = []
+            for entry in events:
+                _check_follows(entries, entry)
+                entries.append(entry)
             return Stream(entries) if entries else None
 
         with _storage_errors(str(self.path)):
@@ -189,11 +192,11 @@ def judged(
         if fact.command_id is not None and fact.command_id in known:
             outcome.already.append((fact, known[fact.command_id]))
             continue
-        if by_content and (there := streams[fact.stream].holds(fact)):
+        stream = streams[fact.stream]
+        if by_content and (there := stream.holds(fact)):
             outcome.already.append((fact, there))
             continue
-        position = last_position + len(outcome.added) + 1
-        version = streams[fact.stream].version + 1
+        position, version = last_position + len(outcome.added) + 1, stream.version + 1
         entry = Entry(position, fact.stream, version, fact.time, recorded_at, fact.event, fact.actor, fact.command_id)
         entry = streams.canonical(entry)
         refusal = streams.admit(entry)
@@ -243,6 +246,22 @@ def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()
     finally:
         for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
             left.unlink(missing_ok=True)
+
+
+def _by_stream(rows: Iterable[Row]) -> defaultdict[str, list[Entry]]:
+    """Return the entries of each stream; rows: in order of version within a stream."""
+    found: defaultdict[str, list[Entry]] = defaultdict(list)
+    for row in rows:
+        entry, entries = from_state(*row), found[row[1]]
+        _check_follows(entries, entry)
+        entries.append(entry)
+    return found
+
+
+def _check_follows(entries: list[Entry], entry: Entry) -> None:
+    version = len(entries) + 1
+    if entry.version != version:
+        raise _broken(f"entry {entry.position}", f"version {version} of {entry.stream} is missing before it")
 
 
 def _broken(where: str, what: str) -> LedgerBroken:
