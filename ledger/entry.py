@@ -93,7 +93,12 @@ class Entry:
 
 def event_data(event: Event) -> str:
     """Return the canonical JSON of an event's data."""
-    return event.model_dump_json(by_alias=True, exclude_defaults=True)
+    return event_bytes(event).decode()
+
+
+def event_bytes(event: Event) -> bytes:
+    """Return the canonical JSON of an event's data in UTF-8."""
+    return event.__pydantic_serializer__.to_json(event, by_alias=True, exclude_defaults=True)
 
 
 def parsed_event(name: str, data: Any, where: str) -> Event:
@@ -181,9 +186,12 @@ def from_line(text: str, file: str, number: int) -> Line:
     if found.get("datacontenttype", "application/json") != "application/json":
         raise BadLine(where, "datacontenttype: expected 'application/json'")
     for field in ("id", "source"):
-        if not isinstance(found.get(field) or "", str):
+        given = found.get(field)
+        if given and isinstance(given, str):
+            continue
+        if given:
             raise BadLine(where, f"{field}: expected text")
-        if found.get(field) == "":
+        if given == "":
             raise BadLine(where, f"{field}: expected text that is not empty")
     if not isinstance(found["type"], str):
         raise BadLine(where, "type: expected the name of an event")

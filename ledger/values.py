@@ -17,6 +17,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import to_json
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _FRACTION = re.compile(r"\.\d+")
@@ -73,7 +74,7 @@ def instant(text: Any) -> datetime:
 
 def stamp(at: datetime) -> str:
     """Return an instant as RFC 3339 in UTC, ending in Z."""
-    return at.isoformat(timespec="seconds")[:19] + "Z"
+    return to_json(at)[1:20].decode() + "Z"
 
 
 def day(text: Any) -> date:

@@ -11,7 +11,7 @@ from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from ledger.entry import Entry, event_data, problem
+from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
 from ledger.values import instant, stamp
@@ -75,7 +75,7 @@ def to_state(entry: Entry) -> bytes:
         head["actor"] = entry.actor
     if entry.command_id is not None:
         head["commandid"] = entry.command_id
-    return b'%b,"data":%b}' % (to_json(head)[:-1], event_data(entry.event).encode())
+    return b'%b,"data":%b}' % (to_json(head)[:-1], event_bytes(entry.event))
 
 
 def from_state(position: int, stream: str, version: int, name: str, state: bytes) -> Entry:

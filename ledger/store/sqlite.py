@@ -203,11 +203,12 @@ class EntryRecorder(SQLiteApplicationRecorder):
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         c.execute("SELECT coalesce(max(rowid), 0) FROM stored_events")
         first = c.fetchone()[0] + 1
+        entries = cast(Sequence[StoredEntry], stored_events)
         c.executemany(
             "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
             (
-                (position, s.originator_id, s.originator_version, s.topic, s.state, cast(StoredEntry, s).command_id)
-                for position, s in enumerate(stored_events, first)
+                (position, s.originator_id, s.originator_version, s.topic, s.state, s.command_id)
+                for position, s in enumerate(entries, first)
             ),
         )
         return range(first, first + len(stored_events))

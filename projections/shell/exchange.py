@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,7 +144,7 @@ def _batch(
 
 def native(file: str) -> Batch:
     """Return the facts of a stream file; a line without a command id gets one made of its content."""
-    batch, texts, seen = Batch(), dict[int, str](), Counter[str]()
+    batch, lines, seen = Batch(), dict[int, bytes](), Counter[str]()
     name = "standard input" if file == "-" else file
     for number, text in stream_file.raw_lines(file):
         batch.rows += 1
@@ -154,18 +153,19 @@ def native(file: str) -> Batch:
         except BadLine as error:
             batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
             continue
-        texts[number] = text.decode()
-        batch.facts.append(_identified(fact, seen))
-    batch.raw = texts.__getitem__
+        lines[number] = text
+        batch.facts.append(fact if fact.command_id is not None else _identified(fact, seen))
+    batch.raw = lambda line: lines[line].decode()
     return batch
 
 
 def _identified(fact: Fact, seen: Counter[str]) -> Fact:
-    if fact.command_id is not None:
-        return fact
-    first = command_id(fact_prefix(fact), fact.event)
-    seen[first] += 1
-    return replace(fact, command_id=command_id(fact_prefix(fact), fact.event, seen[first] - 1))
+    """Return a fact without a command id with one made of its content; `seen` counts those made before."""
+    found = command_id(fact_prefix(fact), fact.event)
+    seen[found] += 1
+    if seen[found] > 1:
+        found = command_id(fact_prefix(fact), fact.event, seen[found] - 1)
+    return Fact(fact.stream, fact.time, fact.event, fact.actor, found, fact.line)
 
 
 def _refused(bad: list[tuple[str, BadRow]]) -> LedgerError:
