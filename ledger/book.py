@@ -19,6 +19,7 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
+from ledger.memory import without_cycles
 from ledger.store.mapper import EntryMapper, Row, StoredEntries, from_state
 from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
 from ledger.streams.acceptance import Refusal, Stream, Streams
@@ -115,6 +116,7 @@ class Ledger(Application[str]):
         there = self._at(dict.fromkeys(p for _, p in outcome.already)) if outcome.already else []
         return there + outcome.added
 
+    @without_cycles()
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
 
@@ -126,6 +128,7 @@ class Ledger(Application[str]):
         there = _by_stream(rows)
         return judged(facts, Streams(there.__getitem__), last, known, clock.now(), by_content=by_content)
 
+    @without_cycles()
     def commit(self, outcome: Outcome) -> Outcome:
         """Append what was judged acceptable, in one transaction, and return what became of it.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from ledger.book import Ledger, Outcome, create
 from ledger.entry import Fact, from_line, to_line
 from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
+from ledger.memory import without_cycles
 from ledger.store import stream_file
 from ledger.text import clean
 from projections.shell import output
@@ -142,9 +142,10 @@ def _batch(
         return native(file)
 
 
+@without_cycles()
 def native(file: str) -> Batch:
     """Return the facts of a stream file; a line without a command id gets one made of its content."""
-    batch, lines, seen = Batch(), dict[int, bytes](), Counter[str]()
+    batch, lines, seen = Batch(), dict[int, bytes](), dict[str, int]()
     name = "standard input" if file == "-" else file
     for number, text in stream_file.raw_lines(file):
         batch.rows += 1
@@ -159,12 +160,12 @@ def native(file: str) -> Batch:
     return batch
 
 
-def _identified(fact: Fact, seen: Counter[str]) -> Fact:
+def _identified(fact: Fact, seen: dict[str, int]) -> Fact:
     """Return a fact without a command id with one made of its content; `seen` counts those made before."""
     found = command_id(fact_prefix(fact), fact.event)
-    seen[found] += 1
-    if seen[found] > 1:
-        found = command_id(fact_prefix(fact), fact.event, seen[found] - 1)
+    times = seen[found] = seen.get(found, 0) + 1
+    if times > 1:
+        found = command_id(fact_prefix(fact), fact.event, times - 1)
     return Fact(fact.stream, fact.time, fact.event, fact.actor, found, fact.line)
 
 
