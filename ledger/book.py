@@ -106,15 +106,26 @@ class Ledger(Application[str]):
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
 
-        Raises Refused for the first that its stream does not accept, BadLine when a correction's data do not fit,
-        Conflict when another writer came first.
+        They are judged while no other writer can come between. Raises Refused for the first that its stream does not
+        accept, BadLine when a correction's data do not fit, else what `commit` raises.
         """
-        outcome = self.judge(facts)
-        for reject in outcome.rejects:
-            raise reject.error()
-        outcome = self.commit(outcome)
+        if not facts:
+            return []
+        outcome = Outcome()
+
+        def decided(last: int, known: dict[str, int], rows: Sequence[Row]) -> StoredEntries:
+            nonlocal outcome
+            outcome = judged(facts, Streams(_by_stream(rows).__getitem__), last, known, clock.now())
+            for reject in outcome.rejects:
+                raise reject.error()
+            return StoredEntries(self.mapper, outcome.added)
+
+        try:
+            self.store.insert_decided(facts, decided)
+        except PersistenceError as error:
+            return self._at(self._read_back(facts, error))
         there = self._at(dict.fromkeys(p for _, p in outcome.already)) if outcome.already else []
-        return there + outcome.added
+        return list({e.position: e for e in [*there, *outcome.added]}.values())
 
     @without_cycles()
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
@@ -143,23 +154,25 @@ class Ledger(Application[str]):
             stored = [e if e.position == p else replace(e, position=p) for e, p in zip(entries, positions, strict=True)]
             return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
-            there = self._read_back(entries, Conflict(entries[0].stream), error)
+            there = self._read_back(entries, error)
             facts = [Fact(e.stream, e.time, e.event, e.actor, e.command_id) for e in entries]
             already = [*outcome.already, *zip(facts, there, strict=True)]
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
-            failed = StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again")
-            positions = self._read_back(entries, failed, error)
-            return Outcome(self._at(positions), outcome.already, outcome.rejects)
+            return Outcome(self._at(self._read_back(entries, error)), outcome.already, outcome.rejects)
 
-    def _read_back(self, entries: list[Entry], failed: LedgerError, cause: Exception) -> list[int]:
-        """Return the positions of the entries if all are in the ledger, by command id; else raise what failed."""
-        ids = [e.command_id for e in entries if e.command_id is not None]
+    def _read_back(self, wanted: Sequence[Fact | Entry], error: PersistenceError) -> list[int]:
+        """Return the positions of what was to be written if all of it is there, by command id; else raise the error."""
+        ids = [x.command_id for x in wanted if x.command_id is not None]
         with contextlib.suppress(PersistenceError):
-            there = self.store.positions_of(ids) if len(ids) == len(entries) else {}
-            if len(there) == len(entries):
+            there = self.store.positions_of(ids) if len(ids) == len(wanted) else {}
+            if ids and all(i in there for i in ids):
                 return [there[i] for i in ids]
-        raise failed from cause
+        if isinstance(error, IntegrityError):
+            raise Conflict(wanted[0].stream) from error
+        if _is_damage(error):
+            raise _broken(str(self.path), f"the file is damaged: {error}") from error
+        raise StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again") from error
 
     def _at(self, positions: Iterable[int]) -> list[Entry]:
         """Return the entries at these positions as they are stored."""
@@ -280,13 +293,17 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
+def _is_damage(error: Exception) -> bool:
+    return "malformed" in str(error) or "not a database" in str(error)
+
+
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
     """Turn what the store raises into errors with three lines; a damaged file is a broken ledger."""
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
-        if "malformed" in str(error) or "not a database" in str(error):
+        if _is_damage(error):
             raise _broken(where, f"the file is damaged: {error}") from error
         raise StorageFailed(
             where, f"the store failed: {error}", "check the disk and the file, then try again"

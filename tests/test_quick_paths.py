@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger import events as e
-from ledger.entry import Entry, event_data
+from ledger.book import Ledger, create
+from ledger.entry import Entry, Fact, event_data
+from ledger.errors import LedgerBroken, Refused
+from ledger.memory import without_cycles
 from ledger.store.mapper import from_state, to_state
+from ledger.store.sqlite import CHUNK
 from ledger.text import LARGEST_EXACT, MAX_DEPTH, strict_json
 from ledger.values import instant, stamp
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LINE = (
     '{"specversion":"1.0","type":"PriorityAssigned","subject":"incident:INC-1","time":"2026-03-02T12:00:00Z",'
     '"sequence":"1","data":{"reason":"caf\\u00e9 åpen \\ud83d\\ude00","n":[1,-0,2.50,9007199254740992]}}'
@@ -100,3 +109,75 @@ def test_what_is_stored_is_compact_json_in_a_fixed_order(actor: str | None, comm
 
     assert to_state(entry) == json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode()
     assert from_state(1, "incident:INC-1", 1, entry.name, to_state(entry)) == entry
+
+
+def fact(stream: str, minutes: int, command_id: str | None = None) -> Fact:
+    opening = e.IncidentReported(customer="acme", service="licence", channel="phone")
+    event = e.ResponseGiven(responder="human") if minutes else opening
+    return Fact(stream, NOON + timedelta(minutes=minutes), event, None, command_id)
+
+
+def test_a_fact_that_is_recorded_follows_what_another_writer_recorded_a_moment_before(tmp_path: Path) -> None:
+    """It is judged with the writers' lock held: there is no conflict, and no position or version is taken twice."""
+    create(tmp_path / "ledger.db", facts=[fact("incident:INC-1", 0)])
+    with closing(Ledger(tmp_path / "ledger.db")) as one, closing(Ledger(tmp_path / "ledger.db")) as other:
+        for minutes in range(1, 9):
+            one.record(fact("incident:INC-1", minutes), fact(f"incident:A-{minutes}", 0))
+            other.record(fact("incident:INC-1", minutes), fact(f"incident:B-{minutes}", 0))
+
+        assert [x.version for x in one.stream("incident:INC-1")] == list(range(1, 18))
+        assert [x.position for x in other.entries()] == list(range(1, 34))
+
+
+def test_a_refused_fact_leaves_the_next_writer_free(tmp_path: Path) -> None:
+    create(tmp_path / "ledger.db", facts=[fact("incident:INC-1", 0)])
+    with closing(Ledger(tmp_path / "ledger.db")) as one, closing(Ledger(tmp_path / "ledger.db")) as other:
+        with pytest.raises(Refused):
+            one.record(fact("incident:INC-1", 0))
+
+        assert [x.position for x in other.record(fact("incident:INC-1", 1))] == [2]
+
+
+def test_what_is_there_already_comes_first_and_each_entry_once(tmp_path: Path) -> None:
+    create(tmp_path / "ledger.db", facts=[fact("incident:INC-1", 0, "row/1")])
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        again, new = fact("incident:INC-1", 0, "row/1"), fact("incident:INC-1", 1, "row/2")
+
+        entries = ledger.record(new, again, new)
+
+        assert [x.position for x in entries] == [1, 2]
+        assert entries == list(ledger.entries())
+        assert ledger.record() == []
+
+
+def test_streams_and_ids_are_looked_up_beyond_one_chunk(tmp_path: Path) -> None:
+    """Judging more streams and ids than one question holds gives what judging them one by one gives."""
+    count = 2 * CHUNK + 1
+    opened = [fact(f"incident:INC-{n}", 0, f"row/{n}") for n in range(count)]
+    create(tmp_path / "ledger.db", facts=opened)
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        followed = [fact(f"incident:INC-{n}", 1, f"next/{n}") for n in range(count)]
+
+        outcome = ledger.judge([*opened, *followed])
+
+        assert [position for _, position in outcome.already] == list(range(1, count + 1))
+        assert [(x.position, x.version) for x in outcome.added] == [(count + n, 2) for n in range(1, count + 1)]
+
+
+def test_a_damaged_file_is_a_broken_ledger_to_a_recorder_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    create(path, facts=[fact(f"incident:INC-{n}", 0) for n in range(500)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+
+    with closing(Ledger(path)) as ledger, pytest.raises(LedgerBroken, match="the file is damaged"):
+        ledger.record(fact("incident:INC-3", 1))
+
+
+def test_memory_is_searched_for_cycles_again_whatever_happened() -> None:
+    with without_cycles():
+        assert not gc.isenabled()
+    with pytest.raises(ValueError), without_cycles():
+        int("no number")
+
+    assert gc.isenabled()

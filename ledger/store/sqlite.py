@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from uuid import UUID
@@ -32,6 +32,8 @@ try:
     import fcntl
 except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough there, only less fair
     fcntl = None  # type: ignore[assignment]
+
+Decision = Callable[[int, dict[str, int], Sequence[Row]], Sequence[StoredEvent]]
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 1
@@ -201,8 +203,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
         return list(_SCHEMA)
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
-        c.execute("SELECT coalesce(max(rowid), 0) FROM stored_events")
-        first = c.fetchone()[0] + 1
+        first = (self._max_notification_id(c) or 0) + 1
         entries = cast(Sequence[StoredEntry], stored_events)
         c.executemany(
             "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
@@ -260,21 +261,32 @@ class EntryRecorder(SQLiteApplicationRecorder):
         their command ids, and the rows of the streams of those that are not there by id, in order of version.
         """
         with self.datastore.transaction(commit=False) as c:
-            last = self._max_notification_id(c) or 0
-            if not last:
-                return 0, {}, []
-            ids = [f.command_id for f in facts if f.command_id is not None]
-            positions = {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, ids)}
-            streams = dict.fromkeys(f.stream for f in facts if f.command_id not in positions)
-            return last, positions, [tuple(row) for row in _in_chunks(c, _STREAMS, list(streams))]
+            return self._before(c, facts)
+
+    def insert_decided(self, facts: Sequence[Fact], decided: Decision) -> Sequence[int]:
+        """Append what is decided on how the ledger stands before facts, and return its positions; no other writer comes
+        between. What `decided` raises leaves everything as it was.
+        """
+        with self.datastore.transaction(commit=True) as c:
+            return self._insert_events(c, decided(*self._before(c, facts)))
+
+    def _before(self, c: SQLiteCursor, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        last = self._max_notification_id(c) or 0
+        if not last:
+            return 0, {}, []
+        ids = [f.command_id for f in facts if f.command_id is not None]
+        known = {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, ids)}
+        streams = dict.fromkeys(f.stream for f in facts if f.command_id not in known)
+        return last, known, list(_in_chunks(c, _STREAMS, list(streams)))
 
 
 def _in_chunks(c: SQLiteCursor, statement: str, values: Sequence[str]) -> Iterator[Any]:
     """Yield the rows of a statement whose marks stand for values, asked for some hundreds of them at a time."""
+    cursor = c.sqlite_cursor
+    cursor.row_factory = None
     for start in range(0, len(values), CHUNK):
         part = values[start : start + CHUNK]
-        c.execute(statement.format(",".join("?" * len(part))), part)
-        yield from c.fetchall()
+        yield from cursor.execute(statement.format(",".join("?" * len(part))), part)
 
 
 class LedgerFactory(SQLiteFactory):

@@ -6,6 +6,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +31,7 @@ _MODULES: tuple[ModuleType, ...] = (
 MODULES: dict[str, ModuleType] = {kind: module for module in _MODULES for kind in module.KINDS}
 ACCEPTED: dict[str, tuple[type[Event], ...]] = {kind: m.KINDS[kind] for kind, m in MODULES.items()}
 CORRECTIONS = (EntryWithdrawn, EntryCorrected)
+_ORDER = attrgetter("time", "position")
 
 ADVICE = {
     "in_the_future": "a fact is recorded when it has happened; check the time and its zone",
@@ -76,18 +78,16 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
     """
     found: dict[int, Entry] = {}
     for entry in entries:
-        match entry.event:
-            case EntryWithdrawn(version=version):
-                found.pop(version, None)
-            case EntryCorrected(version=version) if version in found:
-                target = found[version]
-                event = corrected_event(entry.event, target, f"{entry.stream}, entry {entry.position}")
-                found[version] = target.corrected(entry.position, entry.event.time, event)
-            case EntryCorrected():
-                continue
-            case _:
-                found[entry.version] = entry
-    return sorted(found.values(), key=lambda x: x.order)
+        event = entry.event
+        if not isinstance(event, CORRECTIONS):
+            found[entry.version] = entry
+        elif isinstance(event, EntryWithdrawn):
+            found.pop(event.version, None)
+        elif event.version in found:
+            target = found[event.version]
+            right = corrected_event(event, target, f"{entry.stream}, entry {entry.position}")
+            found[event.version] = target.corrected(entry.position, event.time, right)
+    return sorted(found.values(), key=_ORDER)
 
 
 class Stream:
@@ -131,7 +131,7 @@ class Stream:
             reason = _refuse(module, self._state if self._effective else _begin(module, [entry]), entry)
             return Refusal(reason) if reason else None
         with_it = list(self._effective)
-        insort(with_it, entry, key=lambda x: x.order)
+        insort(with_it, entry, key=_ORDER)
         return _first(_fold(with_it)[1], entry)
 
     def add(self, entry: Entry) -> None:
