@@ -60,9 +60,9 @@ def import_(
     try:
         batches = {f: _batch(f, source, zone, heads, attribute, decided_by) for f in files}
         facts = [fact for batch in batches.values() for fact in batch.facts]
-        origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts}
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
         outcome = ledger.judge(facts, by_content=True)
+        origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts} if outcome.rejects else {}
         for reject in outcome.rejects:
             file, fact = origin[id(reject.fact)], reject.fact
             reason = f"{fact.stream}, {fact.event.name}: {reject.what} ({reject.reason}); {reject.todo}"
