@@ -20,6 +20,8 @@ def instant(text: Any) -> datetime:
         found = text
     elif isinstance(text, str) and _INSTANT.fullmatch(text):
         try:
+            if len(text) == 20:  # whole seconds in UTC already
+                return datetime.fromisoformat(text.upper())
             found = datetime.fromisoformat(_FRACTION.sub("", text.upper()))
         except ValueError:
             raise ValueError("there is no such time of day, date or offset") from None
@@ -34,7 +36,7 @@ def instant(text: Any) -> datetime:
 
 def stamp(at: datetime) -> str:
     """Return an instant as RFC 3339 in UTC, ending in Z."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at.year >= 1000 else at.isoformat().replace("+00:00", "Z")
+    return f"{at.isoformat()[:19]}Z"
 
 
 def day(text: Any) -> date:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from ledger.entry import Entry, event_data, problem
+from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
 from ledger.instants import instant, stamp
-from ledger.text import canonical_json
+
+Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,23 @@ class StoredEntry(StoredEvent):
 
     command_id: str | None = None
     position: int = 0
+
+
+class StoredEntries(Sequence[StoredEvent]):
+    """Entries as they are stored, each mapped when it is asked for: a million are never held twice."""
+
+    def __init__(self, mapper: Mapper[str], entries: Sequence[Entry]) -> None:
+        self._mapper, self._entries = mapper, entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._entries[index]
+        return StoredEntries(self._mapper, found) if isinstance(index, slice) else self._mapper.to_stored_event(found)
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        return map(self._mapper.to_stored_event, self._entries)
 
 
 class EntryMapper(Mapper[str]):
@@ -76,16 +94,14 @@ def to_state(entry: Entry) -> bytes:
         head["actor"] = entry.actor
     if entry.command_id is not None:
         head["commandid"] = entry.command_id
-    return f'{canonical_json(head)[:-1]},"data":{event_data(entry.event)}}}'.encode()
+    return b'%b,"data":%b}' % (to_json(head)[:-1], event_bytes(entry.event))
 
 
 def from_state(position: int, stream: str, version: int, name: str, state: bytes) -> Entry:
     """Return the entry that a row holds, or raise LedgerBroken with its position."""
-    where = f"entry {position} ({stream}/{version})"
-    todo = "restore the ledger from a copy; export what can still be read"
     model = EVENTS.get(name)
     if model is None:
-        raise LedgerBroken(where, f"{name!r} is no event of this program", todo)
+        raise _unreadable(position, stream, version, f"{name!r} is no event of this program")
     try:
         found: dict[str, Any] = from_json(state, allow_inf_nan=False)
         return Entry(
@@ -99,6 +115,11 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
             found.get("commandid"),
         )
     except ValidationError as error:
-        raise LedgerBroken(where, problem(error, f"{name} data"), todo) from None
+        raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerBroken(where, f"cannot be read: {error}", todo) from None
+        raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
+
+
+def _unreadable(position: int, stream: str, version: int, what: str) -> LedgerBroken:
+    todo = "restore the ledger from a copy; export what can still be read"
+    return LedgerBroken(f"entry {position} ({stream}/{version})", what, todo)
