@@ -161,7 +161,7 @@ def test_more_outage_never_means_less_credit(lines: list[dict[str, Any]], begin:
 
 
 def paid(assessment: credits.Assessment, lost_from: str = "hundred", lost_steps: str = "whole") -> Fraction:
-    credit = assessment.credit(lost_from, lost_steps)
+    credit = assessment.worth.credit(lost_from, lost_steps)
     return Fraction(credit.amount) if credit else Fraction(-1)
 
 
