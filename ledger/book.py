@@ -18,7 +18,7 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
-from ledger.store.mapper import EntryMapper, from_state
+from ledger.store.mapper import EntryMapper, from_state, recorded_at
 from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
@@ -100,6 +100,29 @@ class Ledger(Application[str]):
                     raise _broken(f"entry {position}", what)
                 versions[stream] = version
                 yield from_state(*row)
+
+    def entries_of(self, *kinds: str, up_to: int) -> list[Entry]:
+        """Return the entries of all streams of these kinds up to a position, in order of position."""
+        found: list[Entry] = []
+        with _storage_errors(str(self.path)):
+            for kind in kinds:
+                last, before = "", 0
+                for row in self.store.rows_by_stream(f"{kind}:", f"{kind};", up_to):  # ";" follows ":"
+                    stream, version = row[1:3]
+                    before = before if stream == last else 0
+                    if version != before + 1:
+                        raise _broken(f"entry {row[0]}", f"it is version {version} of {stream}, after version {before}")
+                    last, before = stream, version
+                    found.append(from_state(*row))
+        return sorted(found, key=lambda entry: entry.position)
+
+    def known_position(self, at: datetime, up_to: int) -> int:
+        """Return the position before the first entry recorded after an instant, `up_to` when there is none up to it."""
+        with _storage_errors(str(self.path)):
+            for row in self.store.rows(up_to):
+                if recorded_at(*row) > at:
+                    return row[0] - 1
+        return up_to
 
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.

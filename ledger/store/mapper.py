@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from eventsourcing.domain import DomainEventProtocol
@@ -82,3 +83,12 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
         raise LedgerBroken(where, problem(error, f"{name} data"), todo) from None
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerBroken(where, f"cannot be read: {error}", todo) from None
+
+
+def recorded_at(position: int, stream: str, version: int, name: str, state: bytes) -> datetime:
+    """Return when the entry that a row holds was recorded, or raise LedgerBroken with its position."""
+    try:
+        return instant(from_json(state)["recordedtime"])
+    except (ValueError, KeyError, TypeError) as error:
+        todo = "restore the ledger from a copy; export what can still be read"
+        raise LedgerBroken(f"entry {position} ({stream}/{version})", f"cannot be read: {error}", todo) from None

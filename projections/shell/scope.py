@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,10 @@ from ledger.values import day, instant
 from projections.history import History
 from projections.judgement import Judgement
 from projections.spans import Span
+
+if TYPE_CHECKING:
+    from ledger.book import Ledger
+    from ledger.entry import Entry
 
 Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, or - for standard input")]
 Format = Annotated[str | None, typer.Option(metavar="FORMAT", help="table, json, jsonl, csv or tsv")]
@@ -49,12 +54,23 @@ class Scope:
     readings: dict[str, str] = field(default_factory=dict)
     format: str | None = None
 
-    def history(self) -> History:
-        """Return what is known in this scope."""
+    def history(self, *kinds: str) -> History:
+        """Return what is known in this scope; of a ledger only the streams of these kinds, when some are named."""
+        if kinds and not self.is_stream_file:
+            return self._history_of(kinds)
         history = History(self._entries())
         if self.at_entry is not None:
             history = history.at_entry(self.at_entry)
         return history.known_at(self.known_at) if self.known_at is not None else history
+
+    def _history_of(self, kinds: tuple[str, ...]) -> History:
+        with opened(self.db) as ledger:
+            up_to = ledger.last_position()
+            if self.at_entry is not None:
+                up_to = History((), up_to).at_entry(self.at_entry).last_position
+            if self.known_at is not None:
+                up_to = ledger.known_position(self.known_at, up_to)
+            return History(ledger.entries_of(*kinds, up_to=up_to), up_to)
 
     def judgement(self, history: History | None = None, as_of: datetime | None = None) -> Judgement:
         """Return the entries, instant and terms to judge with; the instant is now unless one was given."""
@@ -65,35 +81,48 @@ class Scope:
     @property
     def path(self) -> Path:
         """The ledger to record to; refused when it is not one."""
-        if self.db == "-" or self.db.endswith(".jsonl"):
+        if self.is_stream_file:
             raise LedgerError(
                 clean(self.db),
                 "a stream file is only read, never written",
                 "import it into a ledger: sla-ledger import",
             )
-        return Path(self._checked())
+        return Path(_checked(self.db))
 
-    def _entries(self) -> Any:
-        if self.db == "-" or self.db.endswith(".jsonl"):
+    @property
+    def is_stream_file(self) -> bool:
+        """Whether a stream file, or standard input, is read instead of a ledger."""
+        return self.db == "-" or self.db.endswith(".jsonl")
+
+    def _entries(self) -> list[Entry]:
+        if self.is_stream_file:
             from ledger.store.stream_file import read
 
             return read(self.db)
-        from ledger.book import Ledger
-
-        ledger = Ledger(Path(self._checked()), "ro")
-        try:
+        with opened(self.db) as ledger:
             return list(ledger.entries())
-        finally:
-            ledger.close()
 
-    def _checked(self) -> str:
-        if self.db.startswith(("postgresql://", "postgres://")):
-            raise LedgerError(
-                self.db.partition("@")[2] or "postgresql",
-                "ledgers in PostgreSQL are not built yet",
-                "name a SQLite file or a stream file",
-            )
-        return self.db
+
+@contextmanager
+def opened(address: str) -> Iterator[Ledger]:
+    """Yield the ledger at an address, to be read."""
+    from ledger.book import Ledger
+
+    ledger = Ledger(Path(_checked(address)), "ro")
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _checked(address: str) -> str:
+    if address.startswith(("postgresql://", "postgres://")):
+        raise LedgerError(
+            address.partition("@")[2] or "postgresql",
+            "ledgers in PostgreSQL are not built yet",
+            "name a SQLite file or a stream file",
+        )
+    return address
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,13 +219,18 @@ def bound(judgement: Judgement, at: date | datetime, zone: tzinfo) -> datetime:
     return at if isinstance(at, datetime) else judgement.instant_of(at, zone)
 
 
+def check_year(year: int) -> None:
+    """Raise a usage error for a year outside the calendar's."""
+    if not 1990 <= year <= 2100:
+        raise typer.BadParameter(f"{year}: expected 1990 to 2100", param_hint="--year")
+
+
 def period_of(
     judgement: Judgement, year: int | None, begin: date | datetime | None, end: date | datetime | None
 ) -> Callable[[str], Span]:
     """Return a function that gives the period of a customer, read in the zone of its desk."""
     if year is not None:
-        if not 1990 <= year <= 2100:
-            raise typer.BadParameter(f"{year}: expected 1990 to 2100", param_hint="--year")
+        check_year(year)
         begin, end = date(year, 1, 1), date(year + 1, 1, 1)
     if begin is None or end is None:
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")
