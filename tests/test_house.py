@@ -28,7 +28,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.claims",
     ),
     ("projections.handling_order", "projections.credits", "projections.totals"),
-    ("projections.explain_case", "projections.explain_claim", "projections.audit", "projections.readings"),
+    (
+        "projections.explain_case",
+        "projections.explain_claim",
+        "projections.audit",
+        "projections.readings",
+        "projections.settlement",
+    ),
     ("projections.shell",),
     ("cli",),
 )
