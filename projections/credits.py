@@ -14,22 +14,25 @@ from typing import Any, Protocol
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import BadTerms, CalendarExhausted, LedgerError
-from ledger.readings import READING_IDS, Readings, values
+from ledger.errors import CalendarExhausted
+from ledger.readings import Readings, values
 from ledger.terms import Version
-from ledger.values import Money, instant, stamp
-from projections import outages
-from projections.availability import Availability, Downtime, availability
-from projections.claims import State, claim, evolve
+from ledger.values import Money, stamp
+from projections import claims, outages
+from projections.availability import Availability, availability
+from projections.claims import State, evolve
+from projections.downtime import Downtime
 from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
-from projections.history import History, folded
 from projections.judgement import Judgement, in_order
-from projections.spans import SECOND, Span, intersection, minus, union
+from projections.spans import SECOND, Span, intersection, union
+from projections.used_downtime import Granted, Used
 
 FORMAT = 1
 NOT_SUBMITTED = "claim:"  # no stream can have this id
 PAIRS = list(product(values("lost_from"), values("lost_steps")))
+
+__all__ = ["Assessment", "State", "assess", "evolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +179,6 @@ class Assessment:
         return sorted({*self.availability.doubts, *(["dangling_reference"] if self.unknown_cases else [])})
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """The downtime that a granted claim has used up, and the position of the decision that says so. R27"""
-
-    claim: str
-    position: int
-    spans: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A decision in force that grants a claim, and the position of the entry that records it."""
-
-    position: int
-    claim: str
-    decision: dict[str, Any]
-
-
 class Measured(Protocol):
     """What the conditions of a credit ask of an availability."""
 
@@ -235,20 +220,20 @@ class Dossier:
 
 def dossier(judgement: Judgement, stream: str) -> Dossier:
     """Return all that a claim is judged on."""
-    state = claim(judgement, stream)
-    begin, end = period(judgement, state.request)
-    others = used_by_others(judgement, stream, granted(judgement).get(asked_by(state.request), []))
+    state = claims.claim(judgement, stream)
+    begin, end = claims.period(judgement, state.request)
+    others = Granted(judgement).used_by_others(stream, state.request, (begin, end))
     return Dossier(judgement, stream, state, begin, end, Downtime(judgement), others)
 
 
-def hypothetical(downtime: Downtime, request: e.CreditRequested, span: Span, grants: list[Grant]) -> Dossier:
+def hypothetical(downtime: Downtime, request: e.CreditRequested, span: Span, granted: Granted) -> Dossier:
     """Return all that a claim would be judged on if it were submitted at the judged instant. Nothing is recorded.
 
-    span: the period asked for. grants: those of granted claims of the customer and service.
+    span: the period asked for.
     """
     judgement = downtime.judgement
     opening = Entry(0, NOT_SUBMITTED, 1, judgement.as_of, judgement.as_of, request)
-    others = used_by_others(judgement, NOT_SUBMITTED, grants)
+    others = granted.used_by_others(NOT_SUBMITTED, request, span)
     return Dossier(judgement, NOT_SUBMITTED, State(opening), *span, downtime, others)
 
 
@@ -328,76 +313,6 @@ def conditions_of(gathered: Dossier, found: Measured, rules: Version) -> tuple[l
         ),
     ]
     return conditions, fee
-
-
-def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, datetime]:
-    """Return a claim's period as instants: its dates begin at midnight in the zone of the customer's desk."""
-    zone = judgement.zone_of(request.customer, judgement.rules_at(judgement.as_of))
-    return judgement.instant_of(request.from_, zone), judgement.instant_of(request.until, zone)
-
-
-def asked_by(request: e.CreditRequested) -> tuple[str, str]:
-    """Return the customer and service of a request."""
-    return request.customer, request.service
-
-
-def granted(judgement: Judgement) -> dict[tuple[str, str], list[Grant]]:
-    """Return the decisions in force that grant a claim, by customer and service, in order of recording."""
-    found: dict[tuple[str, str], list[Grant]] = {}
-    for stream, entries in judgement.history.all(judgement.as_of, "claim"):
-        state = folded(evolve, entries)
-        decision = state.recorded()
-        if state.decision and decision and decision.get("verdict") == "granted":
-            grant = Grant(state.decision.position, stream, decision)
-            found.setdefault(asked_by(state.request), []).append(grant)
-    return {pair: sorted(grants, key=lambda g: g.position) for pair, grants in found.items()}
-
-
-def used_by_others(judgement: Judgement, stream: str, grants: list[Grant]) -> list[Used]:
-    """Return what other granted claims of a customer and service have used up of the downtime. R27
-
-    grants: in order of recording. Each is made again on its own basis; a second belongs to the first.
-    """
-    used: list[Span] = []
-    others: list[Used] = []
-    for grant in grants:
-        try:
-            own = minus(_counted_then(judgement, grant), used)
-        except LedgerError:
-            if grant.claim != stream:
-                raise
-            continue  # its own decision cannot be made again: it has used nothing that could be named
-        used = union([*used, *own])
-        if grant.claim != stream:
-            others.append(Used(grant.claim, grant.position, tuple(own)))
-    return others
-
-
-def _counted_then(judgement: Judgement, grant: Grant) -> list[Span]:
-    """Return the downtime that counted for a claim on the basis of its recorded decision."""
-    then = judgement_of(judgement.history, grant.decision, grant.position)
-    asked = claim(then, grant.claim).request
-    return availability(Downtime(then), asked.customer, asked.service, *period(then, asked)).counted
-
-
-def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
-    """Return the judgement a recorded decision was made with: its entries, instant, terms and readings.
-
-    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests,
-    NotFound when its terms are not posted.
-    """
-    basis, readings = decision.get("basis"), decision.get("readings")
-    try:
-        if not isinstance(basis, dict) or not isinstance(readings, dict):
-            raise ValueError("no basis and readings")
-        entries, as_of = int(basis["entries"]), instant(basis["as_of"])
-        if not 0 <= entries < position:
-            raise ValueError("its basis lies beyond its own entry")
-    except (KeyError, ValueError, TypeError) as error:
-        raise BadTerms(f"entry {position}", f"the decision cannot be made again: {error}", "revise the claim") from None
-    changes = {k: v for k, v in readings.items() if k in READING_IDS}
-    terms = decision.get("terms")
-    return Judgement(history.at_entry(entries), as_of, changes=changes, terms=None if terms is None else str(terms))
 
 
 def months_after(on: date, months: int) -> date:

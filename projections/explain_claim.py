@@ -7,11 +7,13 @@ from typing import Any
 
 from ledger import events as e
 from ledger.values import stamp
-from projections.availability import CLAUSE_OF, EXCLUSIONS, Availability, Judged
-from projections.credits import Assessment, Used
+from projections.availability import EXCLUSIONS, Availability
+from projections.credits import Assessment
 from projections.derivation import Step, at, span_of
+from projections.downtime import CLAUSE_OF, Judged
 from projections.figures import money_json, ratio, truncated
 from projections.spans import clip, intersection, total
+from projections.used_downtime import Used
 
 
 def claim(assessment: Assessment) -> list[Step]:

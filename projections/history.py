@@ -75,6 +75,11 @@ class History:
             )
         return History((x for x in self.entries if x.position <= position), position)
 
+    def of_streams(self, streams: Iterable[str]) -> History:
+        """Return what is known of some streams alone; the last position stays."""
+        found = [x for stream in dict.fromkeys(streams) for x in self.recorded(stream)]
+        return History(sorted(found, key=lambda x: x.position), self.last_position)
+
     def streams(self, *kinds: str) -> list[str]:
         """Return the ids of all streams of these kinds; of every kind when none is named."""
         return [s for s in self._recorded if not kinds or kind_of(s) in kinds]

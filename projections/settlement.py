@@ -20,10 +20,12 @@ from ledger.events import CreditRequested
 from ledger.terms import Version
 from ledger.values import Money, stamp
 from projections import credits
-from projections.availability import EXCLUSIONS, Downtime, Judged, Judging, Tally, gap, judging, standing
+from projections.availability import EXCLUSIONS, Judging, Tally, judging, standing
+from projections.downtime import Downtime, Judged, gap
 from projections.figures import money_json
 from projections.judgement import Judgement, in_order
 from projections.spans import SECOND, Span, Sums, intersection, total, union
+from projections.used_downtime import Granted
 
 KINDS = ("agreement", "outage", "maintenance", "monitoring", "terms", "calendar", "claim")  # all that has a say
 FIELDS = (
@@ -213,7 +215,7 @@ class Settlement:
         self.judgement = judgement
         self.dates = date(year, 1, 1), date(year + 1, 1, 1)
         self.downtime = Downtime(judgement)
-        self.grants = credits.granted(judgement)
+        self.granted = Granted(judgement)
         self._common: dict[tuple[str, str], Common] = {}
 
     def customers(self) -> list[str]:
@@ -227,8 +229,7 @@ class Settlement:
         asked = judging(judgement, customer, service, common.period, rules)
         judged = self.downtime.of_one(customer, service, rules)
         request = CreditRequested(customer=customer, service=service, from_=self.dates[0], until=self.dates[1])
-        grants = self.grants.get((customer, service), [])
-        dossier = credits.hypothetical(self.downtime, request, common.period, grants)
+        dossier = credits.hypothetical(self.downtime, request, common.period, self.granted)
         used = dossier.used if rules.readings.reused_downtime == "once" else []
         tally = common.tally(asked, layers(judged) if judged else [], used)
         both = (common.summary(asked), Summary.of(judged, asked))

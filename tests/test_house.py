@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
     ("projections.spans", "projections.figures", "projections.history", "projections.derivation"),
     ("projections.business_time", "projections.entitlements", "projections.outages", "projections.maintenance"),
     ("projections.judgement",),
+    ("projections.downtime",),
     (
         "projections.response_times",
         "projections.availability",
@@ -27,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.evidence",
         "projections.claims",
     ),
+    ("projections.used_downtime",),
     ("projections.handling_order", "projections.credits", "projections.totals"),
     (
         "projections.explain_case",

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from projections import availability, credits, handling_order, readings, response_times
-from projections.availability import ANYBODY, Downtime
+from projections.downtime import ANYBODY, Downtime
 from projections.history import FOUND_OUT, History
 from projections.judgement import Judgement
 from projections.spans import intersection, minus, total, union

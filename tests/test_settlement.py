@@ -20,11 +20,14 @@ from ledger.book import create
 from ledger.store.stream_file import read
 from ledger.streams.acceptance import kind_of
 from ledger.values import instant, stamp
-from projections import credits
+from projections import availability, claims, credits
+from projections.downtime import Downtime
 from projections.judgement import Judgement
 from projections.settlement import FIELDS, Row, Settlement, Totals, parts, settled
 from projections.shell import settlements
 from projections.shell.scope import Scope
+from projections.spans import Span, clip, minus, union
+from projections.used_downtime import Granted
 from tests.benchmarks import settling
 from tests.benchmarks.alike import SUMS, assert_alike
 from tests.oracle.histories import as_ofs, uptime_histories
@@ -77,9 +80,36 @@ def test_downtime_that_granted_claims_used_up_is_credited_once(data: st.DataObje
         granted = {"decision": decision, "decided_by": "finance"}
         lines = [*lines, said(f"claim:G-{number}", at, "CreditGranted", granted)]
 
-    rows = check(judged(lines, at + DAY, **chosen), data.draw(years))
+    judgement, year = judged(lines, at + DAY, **chosen), data.draw(years)
+    rows = check(judgement, year)
 
+    for stream, _ in judgement.history.all(judgement.as_of, "claim"):
+        request = claims.claim(judgement, stream).request
+        span = claims.period(judgement, request)
+        found = [(u.claim, list(u.spans)) for u in Granted(judgement).used_by_others(stream, request, span)]
+        assert found == [(c, clip(spans, *span)) for c, spans in used_one_by_one(judgement, stream)]
     event(f"credited already: {any(r['already_credited_seconds'] for r in rows)}")
+
+
+def used_one_by_one(judgement: Judgement, claim: str) -> list[tuple[str, list[Span]]]:
+    """What other granted claims used up, each made again on everything that was known."""
+    asked, found = claims.claim(judgement, claim).request, list[tuple[int, str, list[Span]]]()
+    for stream, _ in judgement.history.all(judgement.as_of, "claim"):
+        state = claims.claim(judgement, stream)
+        decision, same = state.recorded(), state.request
+        if decision and state.decision and (same.customer, same.service) == (asked.customer, asked.service):
+            position = state.decision.position
+            then = claims.judgement_of(judgement.history, decision, position)
+            period = claims.period(then, same)
+            finding = availability.availability(Downtime(then), same.customer, same.service, *period)
+            found.append((position, stream, finding.counted))
+    used, others = list[Span](), []
+    for _, stream, counted in sorted(found):
+        own = minus(counted, used)
+        used = union([*used, *own])
+        if stream != claim:
+            others.append((stream, own))
+    return others
 
 
 def said(stream: str, at: datetime, name: str, data: dict[str, Any]) -> dict[str, Any]:

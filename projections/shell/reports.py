@@ -10,7 +10,8 @@ import typer
 
 from projections import commitments as promises
 from projections import handling_order, response_times, totals
-from projections.availability import Downtime, findings
+from projections.availability import findings
+from projections.downtime import Downtime
 from projections.judgement import Judgement
 from projections.response_times import State
 from projections.shell import output

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 from ledger.events import CreditRequested
-from projections import availability, credits
-from projections.availability import Downtime
+from projections import availability, claims, credits
+from projections.downtime import Downtime
 from projections.judgement import Judgement
 from projections.settlement import FIELDS, Row
+from projections.used_downtime import Granted
 from tests.support import only
 
 SUMS = ("counted_seconds", "already_credited_seconds")
@@ -19,9 +20,8 @@ def assert_alike(judgement: Judgement, year: int, row: Row) -> None:
     request = CreditRequested(
         customer=row["customer"], service=row["service"], from_=date(year, 1, 1), until=date(year + 1, 1, 1)
     )
-    period, downtime = credits.period(judgement, request), Downtime(judgement)
-    grants = credits.granted(judgement).get((row["customer"], row["service"]), [])
-    gathered = credits.hypothetical(downtime, request, period, grants)
+    period, downtime = claims.period(judgement, request), Downtime(judgement)
+    gathered = credits.hypothetical(downtime, request, period, Granted(judgement))
     decision = credits.assessed(gathered, credits.measured(gathered, gathered.rules)).as_json()
     alone = availability.availability(downtime, row["customer"], row["service"], *period).as_json()
     finding = decision.pop("availability")
