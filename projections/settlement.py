@@ -218,10 +218,6 @@ class Settlement:
         self.granted = Granted(judgement)
         self._common: dict[tuple[str, str], Common] = {}
 
-    def customers(self) -> list[str]:
-        """Return the customers of all agreements, in alphabetical order."""
-        return sorted(self.judgement.agreements)
-
     def row(self, customer: str, service: str) -> Row:
         """Return the row of a customer and a service of its agreement."""
         common = self._of(customer, service)

@@ -42,8 +42,8 @@ NOW = "2026-02-01T09:00:00Z"
 
 def check(judgement: Judgement, year: int) -> list[Row]:
     settlement = Settlement(judgement, year)
-    rows = settled(settlement, settlement.customers())
     agreements = judgement.agreements
+    rows = settled(settlement, sorted(agreements))
     assert [(r["customer"], r["service"]) for r in rows] == [
         (c, s) for c in sorted(agreements) for s in agreements[c].services()
     ]

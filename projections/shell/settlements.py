@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ledger.errors import LedgerError
+from projections.judgement import Judgement
 from projections.settlement import FIELDS, KINDS, Row, Settlement, Totals, parts, settled
 from projections.shell import output
+from projections.shell.cluster import spread
 from projections.shell.scope import Scope, check_year, reading
 
 COLUMNS = ("customer", "service", "availability", "met", "counted_seconds", "provisional", "credit")
@@ -48,6 +53,10 @@ def settle(
     service: Filter = None,
     totals: Annotated[bool, typer.Option("--totals", help="only the sums")] = False,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="processes to share the work among")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="a Dask scheduler whose workers share it, like tcp://host:8786"),
+    ] = None,
 ) -> None:
     """Availability and would-be credit of a year, for every customer and service of the agreements.
 
@@ -62,34 +71,48 @@ def settle(
       sla-ledger settle --year 2025
       sla-ledger settle --year 2025 --jobs 4 --format csv
       sla-ledger settle --year 2025 --totals
+      sla-ledger settle --year 2025 --json --scheduler tcp://10.0.0.5:8786
     """
     check_year(year)
-    settlement = Settlement(scope.judgement(scope.history(*KINDS)), year)
-    customers = [c for c in settlement.customers() if customer in (None, c)]
     asked = Asked(service, None if totals else output.form(scope))
-    ranges = parts(customers, -(-len(customers) // PART))
+    if scheduler is not None:
+        if jobs > 1:
+            raise typer.BadParameter("give --jobs or --scheduler, not both", param_hint="--scheduler")
+        _print(scope, asked, *_spread(scope, year, asked, customer, scheduler))
+        return
+    settlement = Settlement(scope.judgement(scope.history(*KINDS)), year)
+    ranges = _ranges(settlement.judgement, customer)
+    with _pieces(settlement, asked, ranges, jobs) as pieces:
+        _print(scope, asked, pieces, sum(map(len, ranges)))
+
+
+def _ranges(judgement: Judgement, customer: str | None) -> list[list[str]]:
+    customers = [c for c in sorted(judgement.agreements) if customer in (None, c)]
+    return parts(customers, -(-len(customers) // PART))
+
+
+def _print(scope: Scope, asked: Asked, pieces: Iterable[Piece], customers: int) -> None:
     summed, kept = Totals(), list[Row]()
 
-    def texts(pieces: Iterator[Piece]) -> Iterator[str]:
+    def texts() -> Iterator[str]:
         done = 0
-        with output.progress("settling", len(customers)) as show:
+        with output.progress("settling", customers) as show:
             for piece in pieces:
                 summed.join(piece.totals)
                 kept.extend(piece.rows)
                 show(done := done + piece.customers)
                 yield piece.text
 
-    with _pieces(settlement, asked, ranges, jobs) as pieces:
-        if totals:
-            list(texts(pieces))
-            sums = summed.as_json()
-            output.thing(scope, sums, _lines(sums))
-        elif asked.chosen == "table":
-            list(texts(pieces))
-            output.rows(scope, kept, COLUMNS)
-            output.note("; ".join(_lines(summed.as_json())))
-        else:
-            output.together(str(asked.chosen), texts(pieces), FIELDS)
+    if asked.chosen is None:
+        list(texts())
+        sums = summed.as_json()
+        output.thing(scope, sums, _lines(sums))
+    elif asked.chosen == "table":
+        list(texts())
+        output.rows(scope, kept, COLUMNS)
+        output.note("; ".join(_lines(summed.as_json())))
+    else:
+        output.together(asked.chosen, texts(), FIELDS)
 
 
 def piece(settlement: Settlement, asked: Asked, customers: list[str]) -> Piece:
@@ -119,6 +142,44 @@ def _pieces(settlement: Settlement, asked: Asked, ranges: list[list[str]], jobs:
             pool.shutdown(cancel_futures=True)
             what = "one of its processes was ended from outside"
             raise LedgerError("settle", what, "try again, with fewer --jobs if memory is short") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a worker elsewhere gathers a settlement from: a ledger's address, the position and instant to judge at."""
+
+    address: str
+    at_entry: int
+    as_of: datetime
+    terms: str | None
+    readings: tuple[tuple[str, str], ...]
+    year: int
+
+
+def _spread(scope: Scope, year: int, asked: Asked, customer: str | None, scheduler: str) -> tuple[Iterable[Piece], int]:
+    """Return the pieces that the workers of a scheduler made, in order, and how many customers they settle."""
+    if scope.db == "-":
+        what = "the workers of a scheduler cannot read standard input"
+        raise LedgerError("--db -", what, "name a ledger or a stream file that they can reach")
+    judgement = scope.judgement(scope.history("agreement"))
+    address = scope.db if "://" in scope.db else str(Path(scope.db).absolute())
+    position, readings = judgement.history.last_position, tuple(scope.readings.items())
+    source = Source(address, position, judgement.as_of, scope.terms, readings, year)
+    ranges = _ranges(judgement, customer)
+    with output.progress("waiting for the workers", len(ranges)) as show:
+        found = spread(scheduler, partial(settled_from, source, asked), ranges, show)
+    return found, sum(map(len, ranges))
+
+
+def settled_from(source: Source, asked: Asked, customers: list[str]) -> Piece:
+    """Return some customers settled, from a ledger opened by its address."""
+    return piece(_gathered(source), asked, customers)
+
+
+@lru_cache(maxsize=1)
+def _gathered(source: Source) -> Settlement:
+    scope = Scope(source.address, source.as_of, None, source.at_entry, source.terms, dict(source.readings))
+    return Settlement(scope.judgement(scope.history(*KINDS)), source.year)
 
 
 _SHARED: list[tuple[Settlement, Asked]] = []  # of a worker process: what it was begun with

@@ -125,7 +125,7 @@ def _checked(path: Path) -> int:
     """Return how many rows were compared with the findings made one by one."""
     scope = Scope(str(path), as_of=instant(AS_OF))
     settlement = Settlement(scope.judgement(scope.history(*KINDS)), YEAR)
-    customers = settlement.customers()
+    customers = sorted(settlement.judgement.agreements)
     rows: list[Row] = []
     for customer in customers[:: -(-len(customers) // 10)]:
         rows += [settlement.row(customer, s) for s in settlement.judgement.agreements[customer].services()]
