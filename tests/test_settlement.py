@@ -32,7 +32,7 @@ from tests.benchmarks import settling
 from tests.benchmarks.alike import SUMS, assert_alike
 from tests.oracle.histories import as_ofs, uptime_histories
 from tests.support import do, judged
-from tests.test_uptime_laws import readings
+from tests.test_uptime_laws import CHOICES, readings
 
 ROOT = Path(__file__).resolve().parents[1]
 ACME = ROOT / "fixtures" / "streams" / "a-year-of-acme.jsonl"
@@ -83,12 +83,54 @@ def test_downtime_that_granted_claims_used_up_is_credited_once(data: st.DataObje
     judgement, year = judged(lines, at + DAY, **chosen), data.draw(years)
     rows = check(judgement, year)
 
+    assert_used_alike(judgement)
+    event(f"credited already: {any(r['already_credited_seconds'] for r in rows)}")
+
+
+EVERY = [{}, *({key: value} for key, values in CHOICES.items() for value in values)]
+
+
+@pytest.mark.parametrize("chosen", EVERY, ids=[" ".join(f"{k}={v}" for k, v in one.items()) for one in EVERY])
+def test_a_year_with_everything_in_it_is_settled_as_one_by_one_under_each_reading(chosen: dict[str, Any]) -> None:
+    """With a gap in monitoring, exclusions, an outage not settled, a corrected one, and half of it credited already."""
+    lines = [json.loads(line) for line in ACME.read_text().splitlines()]
+    lines = [line for line in lines if not line["subject"].startswith("claim:")]
+    at, gap = instant(NOW), {"from": "2025-03-01T00:00:00Z", "until": "2025-03-03T00:00:00Z", "reason": "moved"}
+    down = {"services": ["licence"], "degree": "unavailable", "noticed_by": "staff"}
+    lines.append(said("monitoring:licence", at, "MonitoringGapRecorded", gap))
+    lines.append(said("outage:OPEN", instant("2025-12-30T00:00:00Z"), "OutageReported", down | {"customers": "all"}))
+    lines.append(
+        said("outage:OURS", instant("2025-03-02T12:00:00Z"), "OutageReported", down | {"customers": ["other"]})
+    )
+    lines.append(said("outage:OURS", instant("2025-03-04T00:00:00Z"), "ServiceRestored", {}))
+    right = {"time": "2025-03-02T12:00:00Z", "data": down | {"customers": ["acme"]}}
+    lines.append(said("outage:OURS", at, "EntryCorrected", {"version": 1, "reason": "another customer", **right}))
+    lines = [{k: v for k, v in line.items() if k not in ("id", "sequence")} for line in lines]
+    asked = {"customer": "acme", "service": "licence", "from": "2024-07-01", "until": "2025-07-01"}
+    lines.append(said("claim:HALF", at, "CreditRequested", asked))
+    for line in lines[-6:]:
+        line["recordedtime"] = NOW
+    assert settled(Settlement(judged(lines, at, **chosen), 2025), ["acme"])[0]["already_credited_seconds"] == 0
+    decision = credits.assess(judged(lines, at, **chosen), "claim:HALF").as_json() | {"verdict": "granted"}
+    lines.append(said("claim:HALF", at, "CreditGranted", {"decision": decision, "decided_by": "finance"}))
+
+    asked = asked | {"from": "2025-01-01", "until": "2026-01-01"}
+    lines.append(said("claim:YEAR", at, "CreditRequested", asked))
+
+    rows = check(judged(lines, at, **chosen), 2025)
+
+    assert_used_alike(judged(lines, at, **chosen))
+    assert (rows[0]["already_credited_seconds"] > 0) == (chosen != {"reused_downtime": "again"})
+    assert (rows[0]["unknown_seconds"] > 0) == (chosen != {"uncovered_monitoring": "unavailable"})
+
+
+def assert_used_alike(judgement: Judgement) -> None:
+    """Assert that of every claim's downtime others have used what they are found to have used one by one."""
     for stream, _ in judgement.history.all(judgement.as_of, "claim"):
         request = claims.claim(judgement, stream).request
         span = claims.period(judgement, request)
         found = [(u.claim, list(u.spans)) for u in Granted(judgement).used_by_others(stream, request, span)]
         assert found == [(c, clip(spans, *span)) for c, spans in used_one_by_one(judgement, stream)]
-    event(f"credited already: {any(r['already_credited_seconds'] for r in rows)}")
 
 
 def used_one_by_one(judgement: Judgement, claim: str) -> list[tuple[str, list[Span]]]:
