@@ -25,7 +25,7 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
-hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("short"), max_examples=3000)
+hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("short"), max_examples=600)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 

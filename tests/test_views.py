@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from ledger.entry import Entry
@@ -22,8 +23,9 @@ from projections.history import History
 from projections.judgement import Judgement
 from projections.views import answers, opening
 from projections.views.file import State
-from projections.views.tables import KNOWN
-from tests.oracle.histories import case_histories
+from projections.views.tables import KNOWN, NotKept
+from projections.views.then import prepare
+from tests.oracle.histories import as_ofs, case_histories
 from tests.support import entries
 
 TABLES = ("cases", "handling", "emptied", "totals", "availability")
@@ -52,6 +54,15 @@ class InMemory:
 
     def at(self, positions: Iterable[int]) -> list[Stored]:
         return [self.found[p - 1] for p in positions]
+
+    def known_position(self, at: str, up_to: int) -> int:
+        states = [(r[0], json.loads(r[4])["recordedtime"]) for r in self.rows(up_to)]
+        return next((p - 1 for p, recorded in states if recorded > at), up_to)
+
+    def earliest_after(self, position: int) -> tuple[str, list[str]]:
+        rows = list(self.rows(len(self.found), position))
+        corrected = {r[1] for r in rows if r[3] in ("EntryWithdrawn", "EntryCorrected")}
+        return min(json.loads(r[4])["time"] for r in rows), sorted(corrected)
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         ids = sorted(r[1] for r in self.found if first <= r[1] < until)
@@ -82,8 +93,12 @@ def check(connection: sqlite3.Connection, found: list[Entry], later: timedelta) 
     """The views give the findings that the plain rules give, at an instant after every fact."""
     last = max([x.time for x in found] + [c for x in found if (c := getattr(x.event, "time", None))])
     as_of = last + max(later, timedelta(seconds=1))
-    judgement = Judgement(History(found), as_of)
-    asked, everything = answers.Answers(connection, seconds(as_of)), answers.Wanted()
+    compare(answers.Answers(connection, seconds(as_of)), Judgement(History(found), as_of))
+
+
+def compare(asked: answers.Answers, judgement: Judgement) -> None:
+    """What the views answer is what the plain rules find."""
+    everything = answers.Wanted()
     verdicts, handled = response_times.findings(judgement), handling_order.findings(judgement)
 
     assert list(asked.compliance(everything)) == [v.as_json() for v in verdicts]
@@ -100,6 +115,23 @@ def test_built_from_nothing_they_equal_the_plain_rules(data: st.DataObject) -> N
     later = data.draw(st.integers(1, 40 * 86400))
     with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
         check(connection, found, timedelta(seconds=later))
+
+
+@given(st.data())
+def test_asked_as_they_were_they_equal_the_plain_rules_of_then(data: st.DataObject) -> None:
+    """Up to any entry, judged at any instant, before or after what was recorded later."""
+    lines = data.draw(case_histories())
+    found = entries(lines)
+    position = data.draw(st.integers(0, len(found)))
+    as_of = data.draw(as_ofs(lines))
+    judgement = Judgement(History(found).at_entry(position), as_of)
+    with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
+        try:
+            then = prepare(connection, InMemory(found), position, seconds(as_of))
+        except NotKept:
+            event("left to the plain rules")
+            return
+        compare(answers.Answers(connection, seconds(as_of), then), judgement)
 
 
 @given(st.data())

@@ -11,16 +11,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from ledger.errors import LedgerBroken, NoLedger, StorageFailed
+from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 1
 LOCK_SECONDS = 30
 EVERYTHING = 2**62
+HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a state holds its times: from, how many bytes
+RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+
+
+def known_entry(position: int, last: int) -> int:
+    """Return the position of an entry that is there, or 0; NotFound when it lies beyond the last."""
+    if not 0 <= position <= last:
+        todo = "name a position from 0 to the last"
+        raise NotFound(f"entry {position}", f"the last entry is {last}", todo)
+    return position
 
 
 class Reader(Protocol):
@@ -40,6 +50,12 @@ class Reader(Protocol):
 
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
+
+    def known_position(self, at: str, up_to: int) -> int:
+        """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
+
+    def earliest_after(self, position: int) -> tuple[str, list[str]]:
+        """Return the earliest time of an entry after a position, and the streams that are corrected after it."""
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
@@ -123,6 +139,22 @@ class FileReader:
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
         return [row for p in positions for row in self._read(f"{_COLUMNS} WHERE rowid = ?", p)]
+
+    def known_position(self, at: str, up_to: int) -> int:
+        """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
+        later = "SELECT rowid FROM stored_events WHERE rowid <= ? AND substr(state, ?, ?) > CAST(? AS BLOB) LIMIT 1"
+        found = next(self._read(f"{later}", up_to, *RECORDED_AT, at), None)
+        return up_to if found is None else int(found[0]) - 1
+
+    def earliest_after(self, position: int) -> tuple[str, list[str]]:
+        """Return the earliest time of an entry after a position, and the streams that are corrected after it."""
+        earliest = "SELECT CAST(min(substr(state, ?, ?)) AS TEXT) FROM stored_events WHERE rowid > ?"
+        corrected = (
+            "SELECT DISTINCT originator_id FROM stored_events NOT INDEXED"
+            " WHERE rowid > ? AND topic IN ('EntryWithdrawn', 'EntryCorrected')"
+        )
+        [(time,)] = self._read(earliest, *HAPPENED_AT, position)
+        return time, [row[0] for row in self._read(corrected, position)]
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""

@@ -16,7 +16,7 @@ import typer
 
 from ledger import clock
 from ledger.errors import BadTerms, LedgerError, NotFound, StorageFailed
-from ledger.instants import day, instant, seconds
+from ledger.instants import day, instant, seconds, stamp
 from ledger.text import clean
 
 if TYPE_CHECKING:
@@ -98,20 +98,18 @@ class Scope:
 
         Views that turn out to be damaged are made anew, once.
         """
-        if self.is_stream_file or self.readings or self.terms or self.known_at or self.at_entry is not None:
+        if self.is_stream_file or self.readings or self.terms:
             return None
         from projections.shell.output import note
         from projections.views import opening
-        from projections.views.answers import Answers, NotKept
-        from projections.views.tables import Damaged
+        from projections.views.tables import Damaged, NotKept
 
         at = seconds(self.as_of or clock.now())
         with closing(self.reader()) as reader:
             for last_try in (False, True):
                 try:
                     with closing(self.kept(reader)) as connection:
-                        found = Answers(connection, at)
-                        return question(found) if found.is_settled() else None
+                        return question(self._answers(connection, reader, at))
                 except NotKept:
                     return None
                 except opening.Unwritable as error:
@@ -124,6 +122,29 @@ class Scope:
                     note(f"the views are made anew: {error}")
                     self.rebuild(reader)
         return None
+
+    def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int) -> Answers:
+        """Return the views to ask: as they are where that is what is asked for, else laid out as they were."""
+        from ledger.store.reading import known_entry
+        from projections.views.answers import Answers
+        from projections.views.file import State
+        from projections.views.tables import NotKept
+
+        state = State(connection)
+        if state.get("is_movable"):
+            raise NotKept  # R26: verdicts depend on the period that is asked for
+        last = position = state.get("position")
+        if self.at_entry is not None:
+            position = known_entry(self.at_entry, last)
+        if self.known_at is not None:
+            position = reader.known_position(stamp(self.known_at), position)
+        if position == last and state.get("last_time") < as_of:
+            return Answers(connection, as_of)
+        from projections.shell.output import progress
+        from projections.views.then import prepare
+
+        with progress("going back to what was known then"):
+            return Answers(connection, as_of, prepare(connection, reader, position, as_of))
 
     def kept(self, reader: Reader) -> sqlite3.Connection:
         """Return the views of the ledger, caught up."""

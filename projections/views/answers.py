@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -24,19 +24,17 @@ from projections.views.tables import (
     RECEIVED,
     REQUEST_KIND,
     STEPS,
+    SUMS,
     UNSETTLED,
     VERDICT,
     Damaged,
+    NotKept,
     decode,
     unsealed,
 )
 
 _unsettled = msgspec.json.Decoder(Unsettled).decode
 Row = tuple[Any, ...]
-
-
-class NotKept(Exception):
-    """The views do not hold the answer; the entries do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +86,16 @@ class Wanted:
 
 
 class Answers:
-    """The views of a ledger, asked at an instant later than every fact they know."""
+    """The views of a ledger, asked at an instant later than every fact they know.
 
-    def __init__(self, connection: sqlite3.Connection, as_of: int) -> None:
+    then: what cases were judged by when the views are asked as they were, laid out by `then.prepare`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, as_of: int, then: Grounds | None = None) -> None:
         self._connection, self.as_of = connection, as_of
         self._state = State(connection)
-        self._grounds: Grounds | None = None
+        self._grounds, self._is_then = then, then is not None
+        self._asked, self._handling = ("asked", "asked_handling") if self._is_then else ("cases", "handling")
         self._clocks: dict[int, Clock] = {}
 
     @property
@@ -105,12 +107,8 @@ class Answers:
 
     def _clock(self, index: int) -> Clock:
         if index not in self._clocks:
-            self._clocks[index] = self._state.clock(index)
+            self._clocks[index] = self.grounds.clocks[index] if self._is_then else self._state.clock(index)
         return self._clocks[index]
-
-    def is_settled(self) -> bool:
-        """Whether every fact known lies before the instant, and no verdict depends on the period asked for (R26)."""
-        return bool(self._state.get("last_time") < self.as_of and not self._state.get("is_movable"))
 
     def compliance(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
         """Yield the finding on every case wanted, in order of receipt."""
@@ -128,8 +126,7 @@ class Answers:
                 counts.setdefault(item, dict.fromkeys(COUNTED, 0))[verdict] += cases
 
         if wanted.is_everything:
-            for kept in self._connection.execute("SELECT * FROM totals WHERE grouped = ?", (by,)):
-                _, item, verdict, cases = unsealed(kept)
+            for item, verdict, cases in self._totals(by):
                 count(item, verdict, cases)
             rows = self._cases(wanted, "c.verdict IS NULL")
         else:
@@ -188,16 +185,12 @@ class Answers:
 
     def order_totals(self, wanted: Wanted) -> dict[str, Any]:
         """Return how many cases wanted were handled, and how many of them in turn."""
-        names = ("handled", "out_of_turn", "overtaken", "overtakings")
-        sums = dict.fromkeys(names, 0)
-        if wanted.is_everything:
-            sums = {name: self._state.get(name) for name in names}
+        if wanted.is_everything and not self._is_then:
+            sums = {name: self._state.get(name) for name in SUMS}
+        elif wanted.is_everything:
+            sums = handled_sums(map(unsealed, self._connection.execute("SELECT * FROM asked_handling")))
         else:
-            for _, kept in self._handled(wanted):
-                sums["handled"] += kept[8] is not None
-                sums["out_of_turn"] += kept[8] is not None and kept[3] > 0
-                sums["overtaken"] += kept[4] > 0
-                sums["overtakings"] += kept[3]
+            sums = handled_sums(kept for _, kept in self._handled(wanted))
         handled, in_turn = sums["handled"], sums["handled"] - sums["out_of_turn"]
         return {**sums, "in_turn_percent": truncated(Fraction(in_turn, handled) * 100, 2) if handled else None}
 
@@ -249,24 +242,49 @@ class Answers:
             "at_risk": due is not None and left is not None and (left < 0 or left * of <= share * (due - begun)),
         }
 
+    def _totals(self, by: str) -> Iterator[tuple[str, str, int]]:
+        """Yield how many answered cases of each kind have which verdict."""
+        if not self._is_then:
+            for kept in self._connection.execute("SELECT * FROM totals WHERE grouped = ?", (by,)):
+                yield unsealed(kept)[1:]
+            return
+        for case in self._cases(Wanted(), "c.verdict IS NOT NULL"):
+            yield case[GROUP_COLUMN[by]], case[VERDICT], 1
+
     def _cases(self, wanted: Wanted, condition: str = "1") -> Iterator[Row]:
         where, values = wanted.where()
         columns = ", ".join(f"c.{name.strip()}" for name in CASE_COLUMNS.split(","))
-        statement = f"SELECT {columns} FROM cases c WHERE {where} AND {condition} ORDER BY c.received, c.position"  # noqa: S608
+        statement = (
+            f"SELECT {columns} FROM {self._asked} c WHERE {where} AND {condition} ORDER BY c.received, c.position"
+        )
         for case in self._connection.execute(statement, values):
             found = unsealed(case)
             if wanted.in_period(found):
                 yield found
 
     def _handled(self, wanted: Wanted) -> Iterator[tuple[Row, Row]]:
+        statement = f"SELECT * FROM {self._handling} WHERE position = ?"
         for case in self._cases(wanted):
-            kept = self._connection.execute("SELECT * FROM handling WHERE position = ?", (case[POSITION],)).fetchone()
+            kept = self._connection.execute(statement, (case[POSITION],)).fetchone()
             if kept is None:
                 raise Damaged(f"the handling of {case[1]} is missing")
             yield case, unsealed(kept)
 
     def _steps_of(self, position: int) -> Any:
-        row = self._connection.execute("SELECT steps FROM cases WHERE position = ?", (position,)).fetchone()
+        statement = f"SELECT steps FROM {self._asked} WHERE position = ?"
+        row = self._connection.execute(statement, (position,)).fetchone()
         if row is None:
             raise Damaged(f"the case that entry {position} opens is missing")
         return decode(row[0])
+
+
+def handled_sums(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
+    """Return what handling rows add up to."""
+    sums = dict.fromkeys(SUMS, 0)
+    for row in rows:
+        handled = row[8] is not None
+        sums["handled"] += handled
+        sums["out_of_turn"] += handled and row[3] > 0
+        sums["overtaken"] += row[4] > 0
+        sums["overtakings"] += row[3]
+    return sums

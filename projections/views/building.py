@@ -80,7 +80,7 @@ def part(
 
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
             marks = ",".join("?" * 27)
-            connection.executemany(f"INSERT INTO cases VALUES ({marks})", rows(found))  # noqa: S608
+            connection.executemany(f"INSERT INTO cases VALUES ({marks})", rows(found))
             connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
             connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
         connection.execute("COMMIT")

@@ -65,8 +65,8 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     )
 
 
-def grounds_of(reader: Reader, up_to: int, years: range) -> Grounds:
-    """Return what the cases of a ledger are judged by, all of it seen."""
+def grounds_of(reader: Reader, up_to: int, years: range, as_of: int | None = None) -> Grounds:
+    """Return what the cases of a ledger are judged by, up to a position, seen at an instant; None: all of it."""
     from ledger.store.mapper import from_state
     from projections.grounding import grounds
     from projections.history import History
@@ -74,7 +74,8 @@ def grounds_of(reader: Reader, up_to: int, years: range) -> Grounds:
 
     rows = [row for kind in CONTEXT for row in reader.rows_by_stream(*kind_range(kind), up_to)]
     history = History(from_state(*row) for row in sorted(rows, key=lambda r: r[0]))
-    return grounds(Judgement(history, datetime.max.replace(tzinfo=UTC, microsecond=0)), years)
+    at = datetime.max.replace(tzinfo=UTC, microsecond=0) if as_of is None else datetime.fromtimestamp(as_of, UTC)
+    return grounds(Judgement(history, at), years)
 
 
 def years_of(grounds: Grounds) -> range:
@@ -134,7 +135,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     old = [
         unsealed(row)
         for s in streams
-        for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))  # noqa: S608
+        for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))
     ]
     rows = [case_row(case) for case in found]
     grouped(old, totals, -1)
@@ -148,7 +149,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     gone = [(p,) for p in handling]
     connection.executemany("DELETE FROM cases WHERE position = ?", gone)
     connection.executemany("DELETE FROM handling WHERE position = ?", gone)
-    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows)  # noqa: S608
+    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows)
     for (name, item, verdict), change in totals.items():
         key = (name, item, verdict)
         known = connection.execute(

@@ -111,7 +111,7 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
         connection.execute("ATTACH ? AS other", (str(other),))
         for table in COMPARED:
             for a, b, where in (("main", "other", "kept"), ("other", "main", "rebuilt")):
-                statement = f"SELECT * FROM {a}.{table} EXCEPT SELECT * FROM {b}.{table} LIMIT ?"  # noqa: S608
+                statement = f"SELECT * FROM {a}.{table} EXCEPT SELECT * FROM {b}.{table} LIMIT ?"
                 rows = connection.execute(statement, (most,))
                 found += [f"{table}, only as {where}: {row}" for row in rows]
     return found[:most]

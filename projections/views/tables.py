@@ -118,12 +118,17 @@ encode = msgspec.json.encode
 decode = msgspec.json.decode
 
 
-KNOWN = ("position", "mark", "last_time", "is_movable", "handled", "out_of_turn", "overtaken", "overtakings")
+SUMS = ("handled", "out_of_turn", "overtaken", "overtakings")
+KNOWN = ("position", "mark", "last_time", "is_movable", *SUMS)
 COMPARED = ("cases", "handling", "emptied", "totals")
 
 
 class Damaged(Exception):
     """The views cannot be read as what was written; they are made anew."""
+
+
+class NotKept(Exception):
+    """The views do not hold the answer; the entries do."""
 
 
 def sealed(row: tuple[Any, ...]) -> tuple[Any, ...]:

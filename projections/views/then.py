@@ -1,0 +1,191 @@
+"""The views as they were: what entries up to a position say, judged at any instant, without a rebuild.
+
+A finding that rests on nothing recorded later, and on nothing that happened after the instant, is the one that is
+kept. The others - cases in the middle of things, and those whose grounds changed since - are judged again from their
+entries, into tables of this connection alone. The handling order stands up to the first instant at which then and now
+differ; from there it is walked through again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.store.reading import EVERYTHING, Reader
+from projections.grounds import Grounds
+from projections.overtaking import Key, Stay, Walk, joined
+from projections.replay import SHIFT, Case, instant
+from projections.views.catching_up import Moving, changed_since, grounds_of, judged, moving_of, years_of
+from projections.views.file import State
+from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank
+from projections.views.tables import CASE_COLUMNS, NotKept, decode, encode, unsealed
+
+
+def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of: int) -> Grounds:
+    """Lay out the views as they were when the ledger ended with a position, and return what cases were judged by.
+
+    Afterwards `asked` stands for the table of cases and `asked_handling` for that of their handling. Raises NotKept
+    for the few instants that only the plain rules can judge.
+    """
+    state = State(connection)
+    now = state.grounds()
+    then = grounds_of(reader, position, years_of(now), as_of)
+    streams = {*_disturbed(connection, position, as_of), *_moved(connection, position, now, then)}
+    connection.execute("CREATE TEMP TABLE moved (stream TEXT PRIMARY KEY)")
+    connection.executemany("INSERT INTO temp.moved VALUES (?)", [(s,) for s in streams])
+    cases, _ = judged(reader, streams, then, position, as_of)
+    if then.is_movable or any(c.figures is None or _is_at_its_edge(c, as_of) for c in cases):
+        raise NotKept
+    stands = (
+        f"last_position <= {position:d} AND last_time < {as_of:d} AND stream NOT IN (SELECT stream FROM temp.moved)"
+    )
+    _lay_out_cases(connection, stands, cases)
+    is_early = position < state.get("position") // 2
+    since = _first_difference(reader, position, state.get("position"), state.get("last_time"), as_of)
+    rows = _handling(connection, then.by_priority, since, cases, stands, is_early=is_early)
+    _lay_out_handling(connection, since >> SHIFT, rows)
+    return then
+
+
+def _disturbed(connection: sqlite3.Connection, position: int, as_of: int) -> Iterator[str]:
+    """Yield the streams that have entries up to a position, and either later ones or facts from an instant on."""
+    for statement, values in (
+        ("SELECT stream FROM cases WHERE first_position <= ? AND last_position > ?", (position, position)),
+        ("SELECT stream FROM emptied WHERE first_position <= ? AND last_position > ?", (position, position)),
+        ("SELECT stream FROM cases WHERE first_position <= ? AND last_time >= ?", (position, as_of)),
+    ):
+        yield from (row[0] for row in connection.execute(statement, values))
+
+
+def _moved(connection: sqlite3.Connection, position: int, now: Grounds, then: Grounds) -> Iterator[str]:
+    """Yield the cases whose customer had other entitlements then; all of them when other terms applied."""
+    if now.rules != then.rules:
+        found = connection.execute("SELECT stream FROM cases WHERE first_position <= ?", (position,))
+        yield from (row[0] for row in found)
+        return
+    statement = "SELECT stream FROM cases WHERE first_position <= ? AND customer = ? AND received >= ?"
+    for name in {*now.customers, *then.customers}:
+        since = changed_since(now.customer(name), then.customer(name))
+        if since is not None:
+            yield from (row[0] for row in connection.execute(statement, (position, name, since)))
+
+
+def _is_at_its_edge(case: Case, as_of: int) -> bool:
+    """Whether a pause is open while something happens in the very second of judgement: it may last no time yet."""
+    unsettled = case.figures.unsettled if case.figures else None
+    return unsettled is not None and unsettled.waiting is not None and case.last_time >= as_of
+
+
+def _lay_out_cases(connection: sqlite3.Connection, stands: str, cases: list[Case]) -> None:
+    connection.execute("CREATE TEMP TABLE then_cases AS SELECT * FROM main.cases LIMIT 0")
+    connection.executemany(f"INSERT INTO temp.then_cases VALUES ({','.join('?' * 27)})", map(case_row, cases))
+    kept = f"SELECT {CASE_COLUMNS} FROM main.cases WHERE {stands}"
+    connection.execute(f"CREATE TEMP VIEW asked AS {kept} UNION ALL SELECT {CASE_COLUMNS} FROM temp.then_cases")
+
+
+def _lay_out_handling(connection: sqlite3.Connection, second: int, rows: list[tuple[Any, ...]]) -> None:
+    connection.execute("CREATE TEMP TABLE then_handling AS SELECT * FROM main.handling LIMIT 0")
+    connection.executemany(f"INSERT INTO temp.then_handling VALUES ({','.join('?' * 12)})", rows)
+    connection.execute("CREATE INDEX temp.then_handling_by_position ON then_handling (position)")
+    kept = f"SELECT * FROM main.handling WHERE left_at < {second:d}"
+    connection.execute(f"CREATE TEMP VIEW asked_handling AS {kept} UNION ALL SELECT * FROM temp.then_handling")
+
+
+def _first_difference(reader: Reader, position: int, last: int, last_time: int, as_of: int) -> Key:
+    """Return an instant before which then and now agree: nothing recorded later, and nothing hidden, lies before it."""
+    times = [as_of + 1] if last_time > as_of else []
+    if position < last:
+        earliest, corrected = reader.earliest_after(position)
+        times.append(instant(earliest))
+        for stream in corrected:
+            for row in reader.rows_by_stream(stream, f"{stream}\0", EVERYTHING):
+                found = decode(row[4])
+                times.append(instant(found["time"]))
+                if row[3] == "EntryCorrected":
+                    times.append(instant(found["data"]["time"]))
+    return min(times, default=1 << 40) << SHIFT
+
+
+def _handling(
+    connection: sqlite3.Connection, by_priority: bool, since: Key, cases: list[Case], stands: str, *, is_early: bool
+) -> list[tuple[Any, ...]]:
+    """Return the handling rows, as they were, of the cases that waited or were handled from an instant on.
+
+    is_early: most of what is kept came later, so that cases are looked at first.
+    """
+    second = since >> SHIFT
+    lefts: dict[int, int] = {c.position: left_at(c) for c in cases if left_at(c) >= second}
+    moving: dict[int, Moving] = {c.position: (c.received, c.stays, c.handled) for c in cases if c.position in lefts}
+    tables = "cases c CROSS JOIN handling h" if is_early else "handling h CROSS JOIN cases c"
+    window = f"SELECT h.* FROM {tables} WHERE c.position = h.position AND h.left_at >= ? AND {stands}"
+    for row in connection.execute(window, (second,)).fetchall():
+        kept = unsealed(row)
+        moving[kept[0]], lefts[kept[0]] = moving_of(kept), kept[2]
+    walk = Walk(by_priority, since)
+    for position, (received, stays, handled) in moving.items():
+        walk.add(rank(received, position), stays, handled)
+    found = walk.lead()
+    rows = []
+    for position, (received, stays, handled) in moving.items():
+        own = rank(received, position)
+        overtook, overtaken, first, passers = found.of(own)
+        before = _Before(connection, own, since, by_priority)
+        earlier, known = before.passed(stays if by_priority else joined(stays), passers)
+        who = None if first is None else first & MASK
+        if handled is not None and handled[1] < since:
+            overtook, who = before.overtook()
+        text, how = encode(stays).decode(), handled_as(handled)
+        left = lefts[position]
+        rows.append(handling_row(position, received, left, overtook, overtaken + earlier, who, known, text, how))
+    return rows
+
+
+class _Before:
+    """What became of one case before the walk began, as the kept rows tell."""
+
+    def __init__(self, connection: sqlite3.Connection, own: Key, since: Key, by_priority: bool) -> None:
+        self._connection, self._own, self._since, self._by_priority = connection, own, since, by_priority
+
+    def passed(self, stays: list[Stay], passers: list[tuple[Key, Key]]) -> tuple[int, list[tuple[int, int]]]:
+        """Return how often it was overtaken before the walk, and the first to do so in each stay, before or in it.
+
+        passers: those found in the walk, in which a stay that goes on begins with the walk.
+        """
+        found, total = dict(passers), 0
+        known = []
+        for stay in stays:
+            count, first = self._passed_in(stay)
+            total += count
+            later = found.get(max(stay[1], self._since))
+            if first is not None:
+                known.append((stay[1], first))
+            elif later is not None and (stay[2] is None or stay[2] > self._since):
+                known.append((stay[1], later & MASK))
+        return total, sorted(known)
+
+    def overtook(self) -> tuple[int, int | None]:
+        """Return how many it overtook when it was handled, and which of them was received first, as is kept."""
+        row = self._connection.execute("SELECT * FROM handling WHERE position = ?", (self._own & MASK,)).fetchone()
+        if row is None:
+            raise NotKept
+        return unsealed(row)[3], row[5]
+
+    def _passed_in(self, stay: Stay) -> tuple[int, int | None]:
+        group, begin, end = stay
+        until = self._since if end is None else min(end, self._since)
+        if begin >= until:
+            return 0, None
+        where = "handled_in = ?" if self._by_priority else "handled_in IS NOT ?"
+        where += " AND (handled_at, handled_position) >= (?, ?) AND (handled_at, handled_position) < (?, ?)"
+        where += " AND (received, position) > (?, ?)"
+        values = (group if self._by_priority else None, *_cut(begin), *_cut(until), *_cut(self._own))
+        count = self._connection.execute(f"SELECT count(*) FROM handling WHERE {where}", values).fetchone()[0]
+        if not count:
+            return 0, None
+        first = f"SELECT position FROM handling WHERE {where} ORDER BY handled_at, handled_position LIMIT 1"
+        return count, self._connection.execute(first, values).fetchone()[0]
+
+
+def _cut(key: Key) -> tuple[int, int]:
+    return key >> SHIFT, key & MASK
