@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,9 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
-from ledger.store.mapper import EntryMapper, from_state
-from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
+from ledger.store.address import shown, store_at
+from ledger.store.mapper import EntryMapper, from_state, stored
+from ledger.store.recorder import Recorder
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
 
@@ -47,24 +47,25 @@ class Outcome:
 
 
 class Ledger(Application[str]):
-    """Entries in one SQLite file. `mode` is `rw` to record, `ro` to read."""
+    """Entries in one SQLite file or PostgreSQL database. `mode` is `rw` to record, `ro` to read.
+
+    `where` names it in messages, without a password.
+    """
 
     name = "ledger"
 
-    def __init__(self, path: Path, mode: str = "rw") -> None:
-        if mode != "rwc":
-            check_is_ledger(path)
-        if mode == "ro" and is_interrupted(path):
-            mode = "rw"  # only a writer can undo what a killed one left half-done
-        self.path = path
-        with _storage_errors(str(path)):
+    def __init__(self, address: str | Path, mode: str = "rw") -> None:
+        self.where = shown(str(address))
+        store = store_at(str(address))
+        store.check_is_ledger(str(address))
+        with _storage_errors(self.where):
             super().__init__(
                 {
-                    "PERSISTENCE_MODULE": "ledger.store.sqlite:LedgerFactory",
+                    "PERSISTENCE_MODULE": f"{store.__name__}:LedgerFactory",
                     "MAPPER_TOPIC": get_topic(EntryMapper),
                     "ORIGINATOR_ID_TYPE": "text",
-                    "CREATE_TABLE": "yes" if mode == "rwc" else "no",
-                    "LEDGER_PATH": str(path),
+                    "CREATE_TABLE": "no",
+                    "LEDGER_ADDRESS": str(address),
                     "LEDGER_MODE": mode,
                 }
             )
@@ -74,9 +75,9 @@ class Ledger(Application[str]):
         return Environment(name, dict(env or {}))
 
     @property
-    def store(self) -> EntryRecorder:
+    def store(self) -> Recorder:
         """The recorder that keeps this ledger's entries."""
-        return cast(EntryRecorder, self.recorder)
+        return cast(Recorder, self.recorder)
 
     def stream(self, stream: str) -> list[Entry]:
         """Return the entries of a stream in order of recording; none for a stream that does not exist."""
@@ -84,12 +85,12 @@ class Ledger(Application[str]):
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             return self.store.max_notification_id() or 0
 
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             versions: dict[str, int] = {}
             for last, row in enumerate(self.store.rows(2**62 if up_to is None else up_to)):
                 position, stream, version = row[:3]
@@ -119,7 +120,7 @@ class Ledger(Application[str]):
         by_content: a fact equal to an entry without a command id is already there too.
         """
         facts = list(facts)
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
         return judged(facts, Streams(self.stream), self.last_position(), known, clock.now(), by_content=by_content)
 
@@ -142,7 +143,7 @@ class Ledger(Application[str]):
             already = [*outcome.already, *zip(facts, there, strict=True)]
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
-            failed = StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again")
+            failed = StorageFailed(self.where, f"could not be written: {error}", "nothing was added; try again")
             positions = self._read_back(entries, failed, error)
             return Outcome(self._at(positions), outcome.already, outcome.rejects)
 
@@ -167,7 +168,7 @@ class Ledger(Application[str]):
                     raise _broken(f"entry {entry.position}", f"version {number} of {stream} is missing before it")
             return Stream(entries) if entries else None
 
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             try:
                 return cast(Stream, self.repository.get(stream, projector_func=cast(Any, project)))
             except AggregateNotFoundError:
@@ -213,49 +214,22 @@ def rejected(fact: Fact, refusal: Refusal | BadLine) -> Reject:
     return Reject(fact, refusal.reason, refusal.what, refusal.todo.replace("STREAM", fact.stream))
 
 
-def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()) -> None:
+def create(address: str | Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()) -> None:
     """Make a new ledger, whole or not at all: entries as they are, then facts judged like any others.
 
-    Raises LedgerError when something is at the path already.
+    Raises LedgerError when something is at the address already, Refused for the first fact that is not accepted.
     """
-    if path.exists():
-        raise LedgerError(
-            str(path), "there is something here already", "choose another name, or use the ledger as it is"
-        )
-    if not path.absolute().parent.is_dir():
-        raise LedgerError(str(path), "its folder does not exist", "make the folder first")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        ledger = Ledger(draft, "rwc")
-        try:
-            ledger.commit(Outcome(list(entries)))
-            if facts:
-                ledger.record(*facts)
-        finally:
-            ledger.close()
-        try:
-            os.link(draft, path)
-            _sync(path.absolute().parent)
-        except FileExistsError:
-            raise LedgerError(str(path), "there is something here already", "choose another name") from None
-    except OSError as error:
-        raise StorageFailed(str(path), f"could not be made: {error.strerror}", "choose another place") from None
-    finally:
-        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
-            left.unlink(missing_ok=True)
+    streams = Streams(lambda stream: [x for x in entries if x.stream == stream])
+    known = {x.command_id: x.position for x in entries if x.command_id is not None}
+    outcome = judged(facts, streams, len(entries), known, clock.now())
+    for reject in outcome.rejects:
+        raise reject.error()
+    with _storage_errors(shown(str(address))):
+        store_at(str(address)).create(str(address), [stored(x) for x in (*entries, *outcome.added)])
 
 
 def _broken(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
-
-
-def _sync(folder: Path) -> None:
-    """Make sure that a new name in a folder survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -30,8 +30,7 @@ class EntryMapper(Mapper[str]):
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
         """Return the entry as it is stored."""
-        entry = cast(Entry, domain_event)
-        return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
+        return stored(cast(Entry, domain_event))
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
         """Return the entry that a stored event holds; LedgerBroken when it holds none."""
@@ -47,6 +46,11 @@ class EntryMapper(Mapper[str]):
             stored_event.topic,
             stored_event.state,
         )
+
+
+def stored(entry: Entry) -> StoredEntry:
+    """Return the entry as it is stored."""
+    return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
 
 
 def to_state(entry: Entry) -> bytes:

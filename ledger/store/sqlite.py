@@ -6,6 +6,7 @@ It takes the library's recorder and gives it a table, a connection and a writer 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,8 +25,9 @@ from eventsourcing.sqlite import (
 )
 from eventsourcing.utils import Environment, EnvType
 
-from ledger.errors import NoLedger, StorageFailed
+from ledger.errors import LedgerError, NoLedger, StorageFailed
 from ledger.store.mapper import StoredEntry
+from ledger.store.recorder import Row
 
 try:
     import fcntl
@@ -67,6 +69,7 @@ BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
 _SELECT = "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
+_ROW = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
@@ -79,8 +82,9 @@ def uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
-def check_is_ledger(path: Path) -> None:
+def check_is_ledger(address: str) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
+    path = Path(address)
     if not path.exists():
         raise NoLedger(str(path))
     todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
@@ -103,6 +107,44 @@ def is_interrupted(path: Path) -> bool:
     """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
     journal = path.with_name(path.name + "-journal")
     return journal.exists() and journal.stat().st_size > 0
+
+
+def create(address: str, entries: Sequence[StoredEvent]) -> None:
+    """Make a new ledger file of these entries, whole or not at all.
+
+    Raises LedgerError when something is at the path already, StorageFailed when the file cannot be made.
+    """
+    path = Path(address)
+    if path.exists():
+        todo = "choose another name, or use the ledger as it is"
+        raise LedgerError(address, "there is something here already", todo)
+    if not path.absolute().parent.is_dir():
+        raise LedgerError(address, "its folder does not exist", "make the folder first")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with contextlib.closing(_LedgerDatastore(draft, "rwc")) as datastore:
+            recorder = EntryRecorder(datastore)
+            recorder.create_table()
+            recorder.insert_events(entries)
+        try:
+            os.link(draft, path)
+            _sync(path.absolute().parent)
+        except FileExistsError:
+            raise LedgerError(address, "there is something here already", "choose another name") from None
+    except OSError as error:
+        raise StorageFailed(address, f"could not be made: {error.strerror}", "choose another place") from None
+    finally:
+        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
+            left.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that a new name in a folder survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class _WritingTransaction(SQLiteTransaction):
@@ -207,24 +249,32 @@ class EntryRecorder(SQLiteApplicationRecorder):
             )
             return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
 
-    def rows(self, up_to: int) -> Iterator[tuple[int, str, int, str, bytes]]:
-        """Yield position, stream, version, name and state of every entry up to a position."""
-        with self.datastore.transaction(commit=False) as c:
-            cursor = c.sqlite_cursor
-            cursor.row_factory = None
-            yield from cursor.execute(
-                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-                " WHERE rowid <= ? ORDER BY rowid",
-                (up_to,),
-            )
+    def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
+        """Yield the entries at positions above `after`, at most `up_to`, in order of position."""
+        return self._each(f"{_ROW} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
 
-    def at(self, positions: Iterable[int]) -> list[tuple[int, str, int, str, bytes]]:
-        """Return position, stream, version, name and state of the entries at these positions."""
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
+        """Yield the entries up to a position of the streams from `first` to before `until`, by stream, then version."""
+        where = "originator_id >= ? AND originator_id < ? AND rowid <= ?"
+        return self._each(f"{_ROW} WHERE {where} ORDER BY originator_id, originator_version", first, until, up_to)
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams with entries at positions above `after`, at most `up_to`, in the order of their bytes."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(  # by position: the few new entries, never the index of all streams
+                "SELECT DISTINCT originator_id FROM stored_events NOT INDEXED"
+                " WHERE rowid > ? AND rowid <= ? ORDER BY originator_id",
+                (after, up_to),
+            )
+            return [row[0] for row in c.fetchall()]
+
+    def at(self, positions: Iterable[int]) -> list[Row]:
+        """Return the entries at these positions, in this order."""
         with self.datastore.transaction(commit=False) as c:
             found = []
             for position in positions:
-                c.execute("SELECT * FROM stored_events WHERE rowid = ?", (position,))
-                found += [tuple(row)[:5] for row in c.fetchall()]
+                c.execute(f"{_ROW} WHERE rowid = ?", (position,))
+                found += [cast(Row, tuple(row)) for row in c.fetchall()]
         return found
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
@@ -238,9 +288,15 @@ class EntryRecorder(SQLiteApplicationRecorder):
                 found.update((row[0], row[1]) for row in c.fetchall())
         return found
 
+    def _each(self, statement: str, *values: str | int) -> Iterator[Row]:
+        with self.datastore.transaction(commit=False) as c:
+            cursor = c.sqlite_cursor
+            cursor.row_factory = None
+            yield from cursor.execute(statement, values)
+
 
 class LedgerFactory(SQLiteFactory):
-    """Builds the store from LEDGER_PATH and LEDGER_MODE."""
+    """Builds the store from LEDGER_ADDRESS and LEDGER_MODE: `rw` to record, `ro` to read."""
 
     application_recorder_class = EntryRecorder
 
@@ -249,4 +305,7 @@ class LedgerFactory(SQLiteFactory):
         found["SQLITE_DBNAME"] = ":memory:"
         super().__init__(found)
         self.datastore.close()
-        self.datastore = _LedgerDatastore(Path(str(found.get("LEDGER_PATH"))), str(found.get("LEDGER_MODE")))
+        path, mode = Path(str(found.get("LEDGER_ADDRESS"))), str(found.get("LEDGER_MODE"))
+        if mode == "ro" and is_interrupted(path):
+            mode = "rw"  # only a writer can undo what a killed one left half-done
+        self.datastore = _LedgerDatastore(path, mode)

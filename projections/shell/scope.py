@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -63,15 +62,15 @@ class Scope:
         return Judgement(known, at, changes=dict(self.readings), terms=self.terms)
 
     @property
-    def path(self) -> Path:
-        """The ledger to record to; refused when it is not one."""
+    def path(self) -> str:
+        """The address of the ledger to record to; refused when it is not one."""
         if self.db == "-" or self.db.endswith(".jsonl"):
             raise LedgerError(
                 clean(self.db),
                 "a stream file is only read, never written",
                 "import it into a ledger: sla-ledger import",
             )
-        return Path(self._checked())
+        return self.db
 
     def _entries(self) -> Any:
         if self.db == "-" or self.db.endswith(".jsonl"):
@@ -80,20 +79,11 @@ class Scope:
             return read(self.db)
         from ledger.book import Ledger
 
-        ledger = Ledger(Path(self._checked()), "ro")
+        ledger = Ledger(self.db, "ro")
         try:
             return list(ledger.entries())
         finally:
             ledger.close()
-
-    def _checked(self) -> str:
-        if self.db.startswith(("postgresql://", "postgres://")):
-            raise LedgerError(
-                self.db.partition("@")[2] or "postgresql",
-                "ledgers in PostgreSQL are not built yet",
-                "name a SQLite file or a stream file",
-            )
-        return self.db
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:

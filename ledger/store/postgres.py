@@ -1,0 +1,300 @@
+"""The PostgreSQL store: one append-only table whose positions are gap-free from 1, in the order of their commits.
+
+It takes the library's recorder and gives it a table, connections and a turn to write of the ledger's own. The schema
+`sla_ledger` belongs to who makes the ledger; two roles are for an administrator to grant to logins: the writer may read
+and append, the auditor may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError, StoredEvent
+from eventsourcing.postgres import ConnectionPool, PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+from eventsourcing.utils import Environment, EnvType
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege
+from psycopg.rows import DictRow, dict_row, tuple_row
+
+from ledger.errors import LedgerError, NoLedger, StorageFailed
+from ledger.store.address import is_well_formed, shown
+from ledger.store.mapper import StoredEntry
+from ledger.store.recorder import Row
+
+FORMAT = "sla-ledger format 1"
+CONNECT_SECONDS = 10
+BATCH = 5000
+LIMITS = {  # unless the address says otherwise
+    "connect_timeout": str(CONNECT_SECONDS),
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "application_name": "sla-ledger",
+}
+
+# An advisory lock, because a role that may only append may not lock a table. What a database sets for itself may make
+# a commit safer than `on`, never less safe.
+_TAKE_TURN = """
+SET LOCAL lock_timeout = '30s';
+SET LOCAL idle_in_transaction_session_timeout = '30s';
+SELECT set_config('synchronous_commit', 'on', true)
+WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
+SELECT pg_advisory_xact_lock(1397506380)
+"""
+
+_APPEND = """
+INSERT INTO sla_ledger.ledger_events
+SELECT (SELECT coalesce(max(notification_id), 0) FROM sla_ledger.ledger_events) + nth,
+    id, version, topic, state, command
+FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::text[])
+    WITH ORDINALITY AS added (id, version, topic, state, command, nth)
+RETURNING notification_id
+"""
+
+_LOOK = """
+SELECT obj_description(c.oid, 'pg_class'), current_user,
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'sla_ledger' AND c.relname = 'ledger_events'
+"""
+
+_STREAM = """
+SELECT originator_id, originator_version, topic, state, command_id, notification_id FROM sla_ledger.ledger_events
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"""
+_ASCENDING = f"{_STREAM} LIMIT %s"
+_DESCENDING = f"{_STREAM} DESC LIMIT %s"
+_ROW = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
+
+
+def check_is_ledger(address: str) -> None:
+    """Raise NoLedger when the database is empty, StorageFailed when there is no ledger in it or it cannot be read."""
+    where = shown(address)
+    with _connected(address) as connection:
+        found = connection.execute(_LOOK).fetchone()
+        tables = "SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        if found is None and connection.execute(tables).fetchone() is None:
+            raise NoLedger(where)
+    if found is None or not str(found[0]).startswith("sla-ledger format"):
+        todo = f"name a ledger's database; to make a ledger beside what is here: sla-ledger --db {where} init"
+        raise StorageFailed(where, "this database is not a ledger", todo)
+    mark, user, readable = found
+    if mark != FORMAT:
+        raise StorageFailed(where, f"this ledger has another format: {mark}", "use the program that made it")
+    if not readable:
+        todo = f"let its owner grant it: GRANT sla_ledger_auditor TO {user}"
+        raise StorageFailed(where, "this login may not read the ledger", todo)
+
+
+def create(address: str, entries: Sequence[StoredEvent]) -> None:
+    """Make a new ledger of these entries in one transaction: schema, roles, entries, or nothing at all.
+
+    Raises LedgerError when the database holds a ledger already, StorageFailed when it cannot be made.
+    """
+    where = shown(address)
+    with _connected(address) as connection, connection.transaction():
+        connection.execute(_TAKE_TURN)
+        if connection.execute("SELECT FROM pg_namespace WHERE nspname = 'sla_ledger'").fetchone() is not None:
+            todo = "choose another database, or use the ledger as it is"
+            raise LedgerError(where, "there is something here already", todo)
+        try:
+            connection.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))
+        except InsufficientPrivilege as error:
+            todo = "use a login that may create schemas in this database, and roles where they are not there yet"
+            raise StorageFailed(where, f"this login may not make a ledger here: {first_line(error)}", todo) from None
+        with connection.cursor() as cursor:
+            _append(cursor, entries)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the server's further lines."""
+    return str(error).partition("\n")[0].strip()
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Yield a connection of its own; StorageFailed when there is none, or when what is done with it fails."""
+    try:
+        with psycopg.connect(_told(address), autocommit=True) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            yield connection
+    except psycopg.Error as error:
+        said = first_line(error)
+        todo = "check that the server runs there, and the names of database and login"
+        if re.search(r'database ".*" does not exist', said):
+            todo = "check its name, or make the database first: createdb"
+        elif "password" in said:
+            todo = "check user and password; PGPASSWORD and ~/.pgpass keep a password out of the address"
+        raise StorageFailed(shown(address), f"the database cannot be used: {said}", todo) from error
+
+
+def _told(address: str) -> str:
+    """Return what the driver is told: the address, and limits of time where it names none."""
+    if is_well_formed(address):
+        with contextlib.suppress(psycopg.ProgrammingError):  # its text may quote the password
+            return make_conninfo(address, **(LIMITS | conninfo_to_dict(address) | {"client_encoding": "utf8"}))
+    todo = "write it like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, other signs in a part as %40 for @"
+    raise StorageFailed(shown(address), "this is no address of a database, or a parameter in it is unknown", todo)
+
+
+def _append(cursor: psycopg.Cursor[Any], entries: Sequence[StoredEvent]) -> list[int]:
+    """Append entries behind the last one and return their positions; the turn to write is taken already."""
+    positions: list[int] = []
+    for start in range(0, len(entries), BATCH):
+        part = [cast(StoredEntry, x) for x in entries[start : start + BATCH]]
+        columns = zip(
+            *((x.originator_id, x.originator_version, x.topic, x.state, x.command_id) for x in part), strict=True
+        )
+        cursor.row_factory = tuple_row
+        positions += [row[0] for row in cursor.execute(_APPEND, [list(c) for c in columns]).fetchall()]
+    return positions
+
+
+class _LedgerDatastore(PostgresDatastore):
+    """Connections that read what is committed, write where they may, and are given up after ten seconds without one."""
+
+    def __init__(self, address: str, mode: str) -> None:
+        super().__init__("", "", "", "", "", schema="sla_ledger", originator_id_type="text")
+        self.where = shown(address)
+
+        def configure(connection: psycopg.Connection[Any]) -> None:
+            connection.autocommit = True
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # a turn shows what came before it
+            connection.read_only = mode == "ro"
+
+        self.pool = ConnectionPool(
+            _told(address),
+            connection_class=psycopg.Connection[DictRow],
+            kwargs={"row_factory": dict_row},
+            min_size=1,
+            max_size=4,
+            num_workers=1,
+            open=False,
+            configure=configure,
+            timeout=CONNECT_SECONDS,
+        )
+
+    def register_type_adapters(self) -> None:
+        """Do nothing: entries are stored in plain columns."""
+
+
+class EntryRecorder(PostgresApplicationRecorder):
+    """Appends stored entries and reads them back, in order of position."""
+
+    datastore: _LedgerDatastore
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Append entries in one transaction and return their positions; never tried twice.
+
+        When the connection is lost, this waits for the end of the lost transaction, so that who looks it up afterwards
+        learns what became of it.
+        """
+        connection = None
+        try:
+            with self.datastore.transaction(commit=True) as c:
+                connection = c.connection
+                return self._insert_events(c, stored_events, **kwargs)
+        except (OperationalError, InterfaceError):
+            if connection is not None and connection.closed:
+                self._await_turn()
+            raise
+
+    def _await_turn(self) -> None:
+        """Wait until whoever had the turn to write has committed, or has not; without a server, do not wait."""
+        with contextlib.suppress(PersistenceError):
+            self.datastore.pool.check()
+            with self.datastore.transaction(commit=True) as c:
+                c.execute(_TAKE_TURN)
+
+    def _insert_events(  # type: ignore[override]
+        self, c: psycopg.Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
+    ) -> Sequence[int]:
+        c.execute(_TAKE_TURN)
+        self._notify_channel(c)
+        try:
+            return _append(c, stored_events)
+        except InsufficientPrivilege:
+            todo = "let its owner grant it: GRANT sla_ledger_writer TO the login"
+            raise StorageFailed(self.datastore.where, "this login may only read the ledger", todo) from None
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Return the stored entries of a stream, with their positions."""
+        values = (originator_id, gt or 0, 2**62 if lte is None else lte, limit)
+        return [StoredEntry(*row) for row in self._select(_DESCENDING if desc else _ASCENDING, values)]
+
+    def max_notification_id(self) -> int | None:
+        """Return the position of the last entry, None for none."""
+        [[last]] = self._select("SELECT max(notification_id) FROM sla_ledger.ledger_events", ())
+        return cast("int | None", last)
+
+    def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
+        """Yield the entries at positions above `after`, at most `up_to`, in order of position."""
+        where = "notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+        return self._each(f"{_ROW} WHERE {where}", (after, up_to))
+
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
+        """Yield the entries up to a position of the streams from `first` to before `until`, by stream, then version."""
+        where = "originator_id >= %s AND originator_id < %s AND notification_id <= %s"
+        return self._each(f"{_ROW} WHERE {where} ORDER BY originator_id, originator_version", (first, until, up_to))
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams with entries at positions above `after`, at most `up_to`, in the order of their bytes."""
+        statement = (
+            "SELECT DISTINCT originator_id FROM sla_ledger.ledger_events"
+            " WHERE notification_id > %s AND notification_id <= %s ORDER BY originator_id"
+        )
+        return [row[0] for row in self._select(statement, (after, up_to))]
+
+    def at(self, positions: Iterable[int]) -> list[Row]:
+        """Return the entries at these positions, in this order."""
+        wanted = list(positions)
+        found = {row[0]: cast(Row, row) for row in self._select(f"{_ROW} WHERE notification_id = ANY(%s)", (wanted,))}
+        return [found[position] for position in wanted if position in found]
+
+    def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
+        """Return the positions of those command ids that are already in the ledger."""
+        statement = "SELECT command_id, notification_id FROM sla_ledger.ledger_events WHERE command_id = ANY(%s)"
+        return dict(cast("list[tuple[str, int]]", self._select(statement, (list(command_ids),))))
+
+    def _select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
+        ):
+            return cursor.execute(statement, values).fetchall()
+
+    def _each(self, statement: str, values: Sequence[Any]) -> Iterator[Row]:
+        """Yield rows from a cursor of the server, some thousands at a time."""
+        with (
+            self.datastore.transaction(commit=False) as c,
+            c.connection.cursor("entries", row_factory=tuple_row) as cursor,
+        ):
+            cursor.itersize = BATCH
+            cursor.execute(statement, values, binary=True)
+            yield from cast("Iterator[Row]", cursor)
+
+
+class LedgerFactory(PostgresFactory):
+    """Builds the store from LEDGER_ADDRESS and LEDGER_MODE."""
+
+    application_recorder_class = EntryRecorder
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        found = env if isinstance(env, Environment) else Environment(env=env)
+        for part in ("DBNAME", "HOST", "USER", "PASSWORD"):
+            found[f"POSTGRES_{part}"] = ""  # the address says it
+        super().__init__(found)
+        self.datastore = _LedgerDatastore(str(found.get("LEDGER_ADDRESS")), str(found.get("LEDGER_MODE")))
