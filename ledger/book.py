@@ -16,7 +16,7 @@ from eventsourcing.utils import Environment, EnvType, get_topic
 
 from ledger import clock
 from ledger.entry import Entry, Fact
-from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
+from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
 from ledger.store.address import shown, store_at
 from ledger.store.mapper import EntryMapper, from_state, stored
 from ledger.store.recorder import Recorder
@@ -128,7 +128,7 @@ class Ledger(Application[str]):
         """Append what was judged acceptable, in one transaction, and return what became of it.
 
         Raises Conflict when another writer came first, StorageFailed when it could not be written; whether it is in the
-        ledger after all is looked up by command id before either is raised.
+        ledger after all is looked up before either is raised.
         """
         entries = outcome.added
         if not entries:
@@ -138,27 +138,37 @@ class Ledger(Application[str]):
             stored = [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
             return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
-            there = self._read_back(entries, Conflict(entries[0].stream), error)
+            there = self._read_back(entries)
+            if not there:
+                raise Conflict(entries[0].stream) from error
             facts = [Fact(e.stream, e.time, e.event, e.actor, e.command_id) for e in entries]
             already = [*outcome.already, *zip(facts, there, strict=True)]
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
-            failed = StorageFailed(self.where, f"could not be written: {error}", "nothing was added; try again")
-            positions = self._read_back(entries, failed, error)
-            return Outcome(self._at(positions), outcome.already, outcome.rejects)
+            there = self._read_back(entries)
+            if not there:
+                todo = "nothing was added; try again" if there == [] else "look whether it was added, then try again"
+                raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
+            return Outcome(self._at(there), outcome.already, outcome.rejects)
 
-    def _read_back(self, entries: list[Entry], failed: LedgerError, cause: Exception) -> list[int]:
-        """Return the positions of the entries if all are in the ledger, by command id; else raise what failed."""
+    def _read_back(self, entries: list[Entry]) -> list[int] | None:
+        """Return the positions of the entries, none when they are not in the ledger, None when nobody can tell.
+
+        By command id; entries without one cannot be told from another writer's, only that nobody wrote any.
+        """
         ids = [e.command_id for e in entries if e.command_id is not None]
         with contextlib.suppress(PersistenceError):
-            there = self.store.positions_of(ids) if len(ids) == len(entries) else {}
-            if len(there) == len(entries):
-                return [there[i] for i in ids]
-        raise failed from cause
+            if len(ids) == len(entries):
+                there = self.store.positions_of(ids)
+                return [there[i] for i in ids] if len(there) == len(ids) else []
+            if not self.recorder.select_events(entries[0].stream, gt=entries[0].version - 1, limit=1):
+                return []
+        return None
 
     def _at(self, positions: Iterable[int]) -> list[Entry]:
         """Return the entries at these positions as they are stored."""
-        return [from_state(*row) for row in self.store.at(positions)]
+        with _storage_errors(self.where):
+            return [from_state(*row) for row in self.store.at(positions)]
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
@@ -238,8 +248,7 @@ def _storage_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
-        if "malformed" in str(error) or "not a database" in str(error):
-            raise _broken(where, f"the file is damaged: {error}") from error
-        raise StorageFailed(
-            where, f"the store failed: {error}", "check the disk and the file, then try again"
-        ) from error
+        if any(sign in str(error) for sign in ("malformed", "not a database", "invalid page")):
+            raise _broken(where, f"what is stored is damaged: {said(error)}") from error
+        todo = "check the disk and the file, or the server, then try again"
+        raise StorageFailed(where, f"the store failed: {said(error)}", todo) from error

