@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 
 class LedgerError(Exception):
     """Something was refused or failed."""
@@ -53,7 +55,7 @@ class NoLedger(LedgerError):
     """There is no ledger at the place that was named."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(where, "there is no ledger here", f"create one: sla-ledger --db {where} init")
+        super().__init__(where, "there is no ledger here", f"create one: sla-ledger --db {quote(where)} init")
 
 
 class NotFound(LedgerError):

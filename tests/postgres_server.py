@@ -27,6 +27,7 @@ from psycopg import sql
 PASSWORD = "pass:w@rd/?&%"  # every character that an address must escape
 ESCAPED = "pass%3Aw%40rd%2F%3F%26%25"
 ACCESS = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+SETTINGS = ("listen_addresses=127.0.0.1", "fsync=off", "dynamic_shared_memory_type=mmap", "log_min_messages=fatal")
 _NUMBERS = itertools.count(1)
 
 
@@ -109,7 +110,7 @@ def start(bin_folder: Path, home: Path) -> tuple[Server, Any]:
     subprocess.run(make, check=True, capture_output=True, cwd=home, **user)
     (data / "pg_hba.conf").write_text(ACCESS)
     run = [f"{bin_folder}/postgres", "-D", str(data), "-k", str(home), "-p", str(server.port)]
-    for setting in ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=60", "log_min_messages=fatal"):
+    for setting in SETTINGS:
         run += ["-c", setting]
     process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, **user)
     for _ in range(300):

@@ -155,7 +155,7 @@ def test_what_is_no_ledger_is_said_in_three_lines(server: Server, database: str)
     server.run("COMMENT ON TABLE sla_ledger.ledger_events IS NULL", name)
     unmarked = do(database, "log", code=1).stderr.splitlines()
 
-    assert missing == [database, "there is no ledger here", f"create one: sla-ledger --db {database} init"]
+    assert missing == [database, "there is no ledger here", f"create one: sla-ledger --db '{database}' init"]
     assert foreign[:2] == unmarked[:2] == [database, "this database is not a ledger"]
     assert later[1:] == ["this ledger has another format: sla-ledger format 2", "use the program that made it"]
 

@@ -160,6 +160,17 @@ def test_a_command_id_is_there_once_whoever_says_it(address: str, book: Ledger) 
     assert theirs == elsewhere == all_of(address)[1:]
 
 
+def test_facts_are_judged_by_one_read(address: str, book: Ledger) -> None:
+    """Of the ledger's end, of what is there by command id, and of the streams of what is not."""
+    book.record(response(command_id="row/1"), reported("incident:INC-2", "row/2"), reported("incident:INC-3"))
+
+    facts = [response(command_id="row/9"), reported("incident:INC-2", "row/2"), reported("incident:INC-9")]
+    last, positions, rows = cast(postgres.EntryRecorder, book.recorder).before(facts)
+
+    assert (last, positions) == (4, {"row/2": 3})
+    assert rows == [row for row in book.store.rows(last) if row[1] == "incident:INC-1"]
+
+
 def test_a_large_batch_is_one_transaction(address: str, book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "BATCH", 50)
     many = [reported(f"incident:BIG-{number}") for number in range(120)]

@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow, dict_row, tuple_row
 
+from ledger.entry import Fact
 from ledger.errors import LedgerError, NoLedger, StorageFailed, said
 from ledger.store.address import is_well_formed, shown
 from ledger.store.mapper import StoredEntry
@@ -71,6 +73,10 @@ _ASCENDING = f"{_STREAM} LIMIT %s"
 _DESCENDING = f"{_STREAM} DESC LIMIT %s"
 _ROW = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
 
+_LAST = "SELECT max(notification_id) FROM sla_ledger.ledger_events"
+_POSITIONS = "SELECT command_id, notification_id FROM sla_ledger.ledger_events WHERE command_id = ANY(%s)"
+_STREAMS = f"{_ROW} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version"
+
 
 def check_is_ledger(address: str) -> None:
     """Raise NoLedger when the database is empty, StorageFailed when there is no ledger in it or it cannot be read."""
@@ -81,7 +87,7 @@ def check_is_ledger(address: str) -> None:
         if found is None and connection.execute(tables).fetchone() is None:
             raise NoLedger(where)
     if found is None or not str(found[0]).startswith("sla-ledger format"):
-        todo = f"name a ledger's database; to make a ledger beside what is here: sla-ledger --db {where} init"
+        todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
         raise StorageFailed(where, "this database is not a ledger", todo)
     mark, user, readable = found
     if mark != FORMAT:
@@ -131,7 +137,7 @@ def _connected(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
 def _told(address: str) -> str:
     """Return what the driver is told: the address, and limits of time where it names none."""
     if is_well_formed(address):
-        with contextlib.suppress(psycopg.ProgrammingError):  # its text may quote the password
+        with contextlib.suppress(psycopg.ProgrammingError, UnicodeError):  # whose text may quote the password
             return make_conninfo(address, **(LIMITS | conninfo_to_dict(address) | {"client_encoding": "utf8"}))
     todo = "write it like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, other signs in a part as %40 for @"
     raise StorageFailed(shown(address), "this is no address of a database, or a parameter in it is unknown", todo)
@@ -240,7 +246,7 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     def max_notification_id(self) -> int | None:
         """Return the position of the last entry, None for none."""
-        [[last]] = self._select("SELECT max(notification_id) FROM sla_ledger.ledger_events", ())
+        [[last]] = self._select(_LAST, ())
         return cast("int | None", last)
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
@@ -261,6 +267,20 @@ class EntryRecorder(PostgresApplicationRecorder):
         )
         return [row[0] for row in self._select(statement, (after, up_to))]
 
+    def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
+        their command ids, and the rows of the streams of those that are not there by id, in order of version.
+        """
+        with self.datastore.transaction(commit=False) as c:
+            c.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            with c.connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+                [[last]] = cursor.execute(_LAST).fetchall()
+                ids = [f.command_id for f in facts if f.command_id is not None]
+                positions = dict(cast("list[tuple[str, int]]", cursor.execute(_POSITIONS, (ids,)).fetchall()))
+                streams = {f.stream for f in facts if f.command_id not in positions}
+                rows = cursor.execute(_STREAMS, (list(streams),)).fetchall()
+        return last or 0, positions, cast("list[Row]", rows)
+
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return the entries at these positions, in this order."""
         wanted = list(positions)
@@ -269,8 +289,7 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
-        statement = "SELECT command_id, notification_id FROM sla_ledger.ledger_events WHERE command_id = ANY(%s)"
-        return dict(cast("list[tuple[str, int]]", self._select(statement, (list(command_ids),))))
+        return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
 
     def _select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with (
