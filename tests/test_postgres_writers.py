@@ -16,11 +16,12 @@ import psycopg
 import pytest
 
 from ledger import events as e
-from ledger.book import Ledger, create
+from ledger.book import Ledger, create, judged
 from ledger.entry import Entry, Fact, to_line
 from ledger.errors import Conflict, LedgerError, StorageFailed
 from ledger.store import postgres
 from ledger.store.address import shown
+from ledger.streams.acceptance import Streams
 from tests.postgres_server import Server, name_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -118,17 +119,29 @@ def test_of_those_who_make_one_ledger_at_once_one_wins(server: Server) -> None:
     assert [x.stream for x in all_of(server.address(name))] == [s for s in said if s.startswith("incident:")]
 
 
-def test_ledgers_in_several_databases_are_made_at_once(server: Server) -> None:
-    """Their roles are the server's, and are made once."""
-    names = [server.new_database() for _ in range(4)]
-    for role in ("writer", "auditor"):
-        server.run(f"DO $$BEGIN ALTER ROLE sla_ledger_{role} RENAME TO former_{role};"
-                   " EXCEPTION WHEN undefined_object THEN NULL; END$$")  # fmt: skip
+def test_roles_that_another_ledger_is_just_getting_are_made_once(server: Server, database: str) -> None:
+    roles = ("writer", "auditor")
+    for role in roles:
+        server.run(
+            f"DO $$BEGIN ALTER ROLE sla_ledger_{role} RENAME TO former_{role};"
+            " EXCEPTION WHEN undefined_object THEN NULL; END$$"
+        )
+    waits = "SELECT FROM pg_stat_activity WHERE application_name = 'sla-ledger' AND wait_event_type = 'Lock'"
 
-    with ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(lambda name: create(server.address(name), facts=[reported()]), names))
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(server.address("postgres"), autocommit=True) as watch,
+        psycopg.connect(server.address("postgres")) as other,
+    ):
+        for role in roles:
+            other.execute(f"CREATE ROLE sla_ledger_{role}")
+        made = pool.submit(create, database, facts=[reported()])
+        while not made.done() and watch.execute(waits).fetchone() is None:
+            time.sleep(0.01)
+        other.commit()
+        made.result(20)
 
-    assert [len(all_of(server.address(name))) for name in names] == [1] * len(names)
+    assert len(all_of(database)) == 1
 
 
 def test_who_comes_second_to_a_stream_gets_a_conflict_and_leaves_no_gap(address: str, book: Ledger) -> None:
@@ -169,6 +182,21 @@ def test_facts_are_judged_by_one_read(address: str, book: Ledger) -> None:
 
     assert (last, positions) == (4, {"row/2": 3})
     assert rows == [row for row in book.store.rows(last) if row[1] == "incident:INC-1"]
+
+
+def test_facts_are_judged_by_the_ledger_of_one_instant(
+    address: str, book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_LAST", f"{postgres._LAST}, pg_sleep(0.5)")
+    reader = cast(postgres.EntryRecorder, book.recorder)
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(Ledger(address)) as other:
+        judging = pool.submit(reader.before, [response()])
+        time.sleep(0.2)
+        other.commit(judged([response()], Streams(other.stream), 1, {}, NOON + timedelta(hours=1)))
+        last, _, rows = judging.result(20)
+
+    assert (last, [row[2] for row in rows]) == (1, [1])
+    assert len(all_of(address)) == 2
 
 
 def test_a_large_batch_is_one_transaction(address: str, book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +278,10 @@ def test_what_became_of_a_lost_commit_is_looked_up(
 def test_a_lost_connection_is_said_in_three_lines_and_the_next_one_works(server: Server, address: str) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sla-ledger'"
     with contextlib.closing(Ledger(address)) as book:
-        book.last_position()
+        reading = [book.entries() for _ in range(3)]
+        assert [next(entries).position for entries in reading] == [1, 1, 1]
+        for entries in reading:
+            assert list(entries) == []  # three connections wait to be used again
         server.run(end)
         with pytest.raises(StorageFailed) as failed:
             book.stream("incident:INC-1")
@@ -344,9 +375,15 @@ def test_rows_come_from_a_cursor_of_the_server(address: str, book: Ledger, monke
 
 
 def test_the_library_reads_and_follows_it(address: str, book: Ledger) -> None:
-    with contextlib.closing(Ledger(address)) as other, book.recorder.subscribe(gt=1) as following:
-        other.record(reported("incident:INC-2"), response())
-        followed = [next(following).id, next(following).id]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        contextlib.closing(Ledger(address)) as other,
+        book.recorder.subscribe(gt=1) as following,
+    ):
+        followed = []
+        for fact in (reported("incident:INC-2"), response()):
+            other.record(fact)
+            followed.append(pool.submit(next, following).result(10).id)
 
     notifications = book.notification_log.select(1, 10)
     assert followed == [2, 3]
