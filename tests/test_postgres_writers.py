@@ -57,6 +57,17 @@ def all_of(address: str) -> list[Entry]:
         return list(ledger.entries())
 
 
+def wait_until(address: str, state: str) -> None:
+    """Wait until a connection of the program is in a state."""
+    asked = f"SELECT FROM pg_stat_activity WHERE application_name = 'sla-ledger' AND {state}"  # noqa: S608
+    with psycopg.connect(address, autocommit=True) as connection:
+        for _ in range(2000):
+            if connection.execute(asked).fetchone() is not None:
+                return
+            time.sleep(0.01)
+    raise TimeoutError(state)
+
+
 def meet(gate: Any) -> None:
     """Give a new process the gate at which all writers wait for each other."""
     GATES.append(gate)
@@ -126,18 +137,14 @@ def test_roles_that_another_ledger_is_just_getting_are_made_once(server: Server,
             f"DO $$BEGIN ALTER ROLE sla_ledger_{role} RENAME TO former_{role};"
             " EXCEPTION WHEN undefined_object THEN NULL; END$$"
         )
-    waits = "SELECT FROM pg_stat_activity WHERE application_name = 'sla-ledger' AND wait_event_type = 'Lock'"
-
     with (
         ThreadPoolExecutor(1) as pool,
-        psycopg.connect(server.address("postgres"), autocommit=True) as watch,
         psycopg.connect(server.address("postgres")) as other,
     ):
         for role in roles:
             other.execute(f"CREATE ROLE sla_ledger_{role}")
         made = pool.submit(create, database, facts=[reported()])
-        while not made.done() and watch.execute(waits).fetchone() is None:
-            time.sleep(0.01)
+        wait_until(database, "wait_event_type = 'Lock'")
         other.commit()
         made.result(20)
 
@@ -191,7 +198,7 @@ def test_facts_are_judged_by_the_ledger_of_one_instant(
     reader = cast(postgres.EntryRecorder, book.recorder)
     with ThreadPoolExecutor(1) as pool, contextlib.closing(Ledger(address)) as other:
         judging = pool.submit(reader.before, [response()])
-        time.sleep(0.2)
+        wait_until(address, "query LIKE '%pg_sleep%' AND state = 'active'")
         other.commit(judged([response()], Streams(other.stream), 1, {}, NOON + timedelta(hours=1)))
         last, _, rows = judging.result(20)
 
@@ -381,6 +388,7 @@ def test_the_library_reads_and_follows_it(address: str, book: Ledger) -> None:
         book.recorder.subscribe(gt=1) as following,
     ):
         followed = []
+        wait_until(address, "query LIKE 'LISTEN%' AND state = 'idle'")  # before that the library misses what is new
         for fact in (reported("incident:INC-2"), response()):
             other.record(fact)
             followed.append(pool.submit(next, following).result(10).id)
