@@ -31,6 +31,8 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
+    "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
+    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """
@@ -122,6 +124,7 @@ def options(
     at_entry: int = typer.Option(None, metavar="N", help="only entries up to this position"),
     terms: str = typer.Option(None, metavar="ID", help="judge everything by this version of the terms"),
     reading: list[str] = typer.Option([], metavar="KEY=VALUE", help="take another reading; repeatable"),
+    views: str = typer.Option(None, metavar="FILE", envvar="SLA_LEDGER_VIEWS", help="where findings are kept"),
     format: str = typer.Option(None, metavar="FORMAT", help="table, json, jsonl, csv or tsv"),
     json: bool = typer.Option(False, "--json", help="short for --format json"),
     version: bool = typer.Option(False, "--version", help="print the version and stop"),
@@ -139,6 +142,7 @@ def options(
         "at_entry": at_entry,
         "terms": terms,
         "reading": reading,
+        "views": views,
         "format": "json" if json else format,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import IntegrityError, PersistenceError
+from eventsourcing.persistence import IntegrityError, JSONTranscoder, PersistenceError
 from eventsourcing.utils import Environment, EnvType, get_topic
 
 from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
+from ledger.memory import without_cycles
 from ledger.store.address import shown, store_at
-from ledger.store.mapper import EntryMapper, from_state, stored
+from ledger.store.mapper import EntryMapper, Row, StoredEntries, checked, from_state
 from ledger.store.recorder import Recorder
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
@@ -91,29 +93,33 @@ class Ledger(Application[str]):
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
         with _storage_errors(self.where):
-            versions: dict[str, int] = {}
-            for last, row in enumerate(self.store.rows(2**62 if up_to is None else up_to)):
-                position, stream, version = row[:3]
-                if position != last + 1:
-                    raise _broken(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
-                if version != versions.get(stream, 0) + 1:
-                    what = f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
-                    raise _broken(f"entry {position}", what)
-                versions[stream] = version
-                yield from_state(*row)
+            yield from checked(self.store.rows(2**62 if up_to is None else up_to))
 
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
 
-        Raises Refused for the first that its stream does not accept, BadLine when a correction's data do not fit,
-        Conflict when another writer came first.
+        They are judged while no other writer can come between. Raises Refused for the first that its stream does not
+        accept, BadLine when a correction's data do not fit, else what `commit` raises.
         """
-        outcome = self.judge(facts)
-        for reject in outcome.rejects:
-            raise reject.error()
-        outcome = self.commit(outcome)
-        return self._at(dict.fromkeys([*(p for _, p in outcome.already), *(e.position for e in outcome.added)]))
+        if not facts:
+            return []
+        outcome = Outcome()
 
+        def decided(last: int, known: dict[str, int], rows: Sequence[Row]) -> StoredEntries:
+            nonlocal outcome
+            outcome = judged(facts, Streams(_by_stream(rows).__getitem__), last, known, clock.now())
+            for reject in outcome.rejects:
+                raise reject.error()
+            return StoredEntries(self.mapper, outcome.added)
+
+        try:
+            self.store.insert_decided(facts, decided)
+        except PersistenceError as error:
+            return self._at(self._read_back(facts, outcome.added, error))
+        there = self._at(dict.fromkeys(p for _, p in outcome.already)) if outcome.already else []
+        return list({e.position: e for e in [*there, *outcome.added]}.values())
+
+    @without_cycles()
     def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
 
@@ -121,9 +127,11 @@ class Ledger(Application[str]):
         """
         facts = list(facts)
         with _storage_errors(self.where):
-            known = self.store.positions_of([f.command_id for f in facts if f.command_id is not None])
-        return judged(facts, Streams(self.stream), self.last_position(), known, clock.now(), by_content=by_content)
+            last, known, rows = self.store.before(facts)
+        there = _by_stream(rows)
+        return judged(facts, Streams(there.__getitem__), last, known, clock.now(), by_content=by_content)
 
+    @without_cycles()
     def commit(self, outcome: Outcome) -> Outcome:
         """Append what was judged acceptable, in one transaction, and return what became of it.
 
@@ -134,36 +142,36 @@ class Ledger(Application[str]):
         if not entries:
             return outcome
         try:
-            recordings = self.save(*entries)
-            stored = [replace(cast(Entry, r.domain_event), position=r.notification.id) for r in recordings]
+            positions = self.store.insert_events(StoredEntries(self.mapper, entries)) or ()
+            stored = [e if e.position == p else replace(e, position=p) for e, p in zip(entries, positions, strict=True)]
             return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
-            there = self._read_back(entries)
-            if not there:
-                raise Conflict(entries[0].stream) from error
+            there = self._read_back(entries, entries, error)
             facts = [Fact(e.stream, e.time, e.event, e.actor, e.command_id) for e in entries]
             already = [*outcome.already, *zip(facts, there, strict=True)]
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
-            there = self._read_back(entries)
-            if not there:
-                todo = "nothing was added; try again" if there == [] else "look whether it was added, then try again"
-                raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
-            return Outcome(self._at(there), outcome.already, outcome.rejects)
+            return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
 
-    def _read_back(self, entries: list[Entry]) -> list[int] | None:
-        """Return the positions of the entries, none when they are not in the ledger, None when nobody can tell.
+    def _read_back(self, wanted: Sequence[Fact | Entry], tried: Sequence[Entry], error: PersistenceError) -> list[int]:
+        """Return the positions of what was to be written if all of it is there, by command id; else raise the error.
 
-        By command id; entries without one cannot be told from another writer's, only that nobody wrote any.
+        What has no command id cannot be told from another writer's, only that nobody wrote what was `tried`.
         """
-        ids = [e.command_id for e in entries if e.command_id is not None]
+        ids = [x.command_id for x in wanted if x.command_id is not None]
+        written = True
         with contextlib.suppress(PersistenceError):
-            if len(ids) == len(entries):
-                there = self.store.positions_of(ids)
-                return [there[i] for i in ids] if len(there) == len(ids) else []
-            if not self.recorder.select_events(entries[0].stream, gt=entries[0].version - 1, limit=1):
-                return []
-        return None
+            there = self.store.positions_of(ids) if len(ids) == len(wanted) else {}
+            if ids and all(i in there for i in ids):
+                return [there[i] for i in ids]
+            after = tried and self.recorder.select_events(tried[0].stream, gt=tried[0].version - 1, limit=1)
+            written = len(ids) < len(wanted) and bool(after)
+        if isinstance(error, IntegrityError):
+            raise Conflict(wanted[0].stream) from error
+        if _is_damage(error):
+            raise _broken(self.where, f"what is stored is damaged: {said(error)}") from error
+        todo = "look whether it was added, then try again" if written else "nothing was added; try again"
+        raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
 
     def _at(self, positions: Iterable[int]) -> list[Entry]:
         """Return the entries at these positions as they are stored."""
@@ -172,10 +180,10 @@ class Ledger(Application[str]):
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
-            entries: list[Entry] = list(events)
-            for number, entry in enumerate(entries, 1):
-                if entry.version != number:
-                    raise _broken(f"entry {entry.position}", f"version {number} of {stream} is missing before it")
+            entries: list[Entry] = []
+            for entry in events:
+                _check_follows(entries, entry)
+                entries.append(entry)
             return Stream(entries) if entries else None
 
         with _storage_errors(self.where):
@@ -200,11 +208,11 @@ def judged(
         if fact.command_id is not None and fact.command_id in known:
             outcome.already.append((fact, known[fact.command_id]))
             continue
-        if by_content and (there := streams[fact.stream].holds(fact)):
+        stream = streams[fact.stream]
+        if by_content and (there := stream.holds(fact)):
             outcome.already.append((fact, there))
             continue
-        position = last_position + len(outcome.added) + 1
-        version = streams[fact.stream].version + 1
+        position, version = last_position + len(outcome.added) + 1, stream.version + 1
         entry = Entry(position, fact.stream, version, fact.time, recorded_at, fact.event, fact.actor, fact.command_id)
         entry = streams.canonical(entry)
         refusal = streams.admit(entry)
@@ -235,20 +243,41 @@ def create(address: str | Path, entries: Sequence[Entry] = (), facts: Sequence[F
     for reject in outcome.rejects:
         raise reject.error()
     with _storage_errors(shown(str(address))):
-        store_at(str(address)).create(str(address), [stored(x) for x in (*entries, *outcome.added)])
+        stored = StoredEntries(EntryMapper(JSONTranscoder()), [*entries, *outcome.added])
+        store_at(str(address)).create(str(address), stored)
+
+
+def _by_stream(rows: Iterable[Row]) -> defaultdict[str, list[Entry]]:
+    """Return the entries of each stream; rows: in order of version within a stream."""
+    found: defaultdict[str, list[Entry]] = defaultdict(list)
+    for row in rows:
+        entry, entries = from_state(*row), found[row[1]]
+        _check_follows(entries, entry)
+        entries.append(entry)
+    return found
+
+
+def _check_follows(entries: list[Entry], entry: Entry) -> None:
+    version = len(entries) + 1
+    if entry.version != version:
+        raise _broken(f"entry {entry.position}", f"version {version} of {entry.stream} is missing before it")
 
 
 def _broken(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
+def _is_damage(error: Exception) -> bool:
+    return any(sign in str(error) for sign in ("malformed", "not a database", "invalid page"))
+
+
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
-    """Turn what the store raises into errors with three lines; a damaged file is a broken ledger."""
+    """Turn what the store raises into errors with three lines; damage is a broken ledger."""
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
-        if any(sign in str(error) for sign in ("malformed", "not a database", "invalid page")):
+        if _is_damage(error):
             raise _broken(where, f"what is stored is damaged: {said(error)}") from error
         todo = "check the disk and the file, or the server, then try again"
         raise StorageFailed(where, f"the store failed: {said(error)}", todo) from error

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ledger.errors import BadLine
 from ledger.events import EVENTS, EntryCorrected, Event
+from ledger.instants import instant, stamp
 from ledger.text import canonical_json, clean, strict_json
-from ledger.values import REFERENCE, STREAM_PATTERN, CommandId, Identifier, StreamId, instant, stamp
+from ledger.values import REFERENCE, STREAM_PATTERN, CommandId, Identifier, StreamId
 
 MAX_LINE = 4_000_000
 _FORMS = {  # what a value should look like, for people
@@ -26,6 +27,7 @@ _FORMS = {  # what a value should look like, for people
 }
 _REQUIRED = ("specversion", "type", "subject", "time", "data")
 _KNOWN = {*_REQUIRED, "id", "source", "recordedtime", "sequence", "actor", "commandid", "datacontenttype", "dataschema"}
+_NEEDED = frozenset(_REQUIRED)
 _STREAM: TypeAdapter[str] = TypeAdapter(StreamId)
 _ACTOR: TypeAdapter[str] = TypeAdapter(Identifier)
 _COMMAND: TypeAdapter[str] = TypeAdapter(CommandId)
@@ -92,7 +94,12 @@ class Entry:
 
 def event_data(event: Event) -> str:
     """Return the canonical JSON of an event's data."""
-    return event.model_dump_json(by_alias=True, exclude_defaults=True)
+    return event_bytes(event).decode()
+
+
+def event_bytes(event: Event) -> bytes:
+    """Return the canonical JSON of an event's data in UTF-8."""
+    return event.__pydantic_serializer__.to_json(event, by_alias=True, exclude_defaults=True)
 
 
 def parsed_event(name: str, data: Any, where: str) -> Event:
@@ -169,20 +176,23 @@ def from_line(text: str, file: str, number: int) -> Line:
         raise BadLine(where, f"not strict JSON: {what}") from None
     if not isinstance(found, dict):
         raise BadLine(where, "expected one JSON object")
-    for field in _REQUIRED:
-        if field not in found:
-            raise BadLine(where, f"{field}: missing")
-    for field in found:
-        if field not in _KNOWN:
-            raise BadLine(where, f"{clean(field)[:60]}: unknown field")
+    if not found.keys() >= _NEEDED:
+        field = next(x for x in _REQUIRED if x not in found)
+        raise BadLine(where, f"{field}: missing")
+    if not found.keys() <= _KNOWN:
+        field = next(x for x in found if x not in _KNOWN)
+        raise BadLine(where, f"{clean(field)[:60]}: unknown field")
     if found["specversion"] != "1.0":
         raise BadLine(where, "specversion: expected '1.0'")
     if found.get("datacontenttype", "application/json") != "application/json":
         raise BadLine(where, "datacontenttype: expected 'application/json'")
     for field in ("id", "source"):
-        if not isinstance(found.get(field) or "", str):
+        given = found.get(field)
+        if given and isinstance(given, str):
+            continue
+        if given:
             raise BadLine(where, f"{field}: expected text")
-        if found.get(field) == "":
+        if given == "":
             raise BadLine(where, f"{field}: expected text that is not empty")
     if not isinstance(found["type"], str):
         raise BadLine(where, "type: expected the name of an event")

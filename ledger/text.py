@@ -12,6 +12,7 @@ LARGEST_EXACT = 2**53
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IDENTIFIER = re.compile(r"[^a-z0-9._/-]+")
 
 
@@ -24,21 +25,21 @@ def strict_json(text: str) -> Any:
     if text.startswith("\ufeff"):
         raise ValueError("begins with a byte order mark")
     _check_depth(text)
-    value = json.loads(
-        text, object_pairs_hook=_unique_pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_exact
-    )
-    if "\\u" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    value = _DECODER.decode(text)
+    if "\\u" in text or (not text.isascii() and _SURROGATE.search(text)):
         _check_surrogates(value)
     return value
 
 
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: compact, keys in their given order, UTF-8 characters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def clean(text: str) -> str:
     """Return the text with every control and direction character spelled out, safe for a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
 
 
@@ -102,7 +103,7 @@ def _exact(digits: str) -> int:
 
 def _check_surrogates(value: Any) -> None:
     if isinstance(value, str):
-        if any("\ud800" <= c <= "\udfff" for c in value):
+        if _SURROGATE.search(value):
             raise ValueError("a lone surrogate is not a character")
     elif isinstance(value, dict):
         for key, item in value.items():
@@ -111,3 +112,9 @@ def _check_surrogates(value: Any) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_surrogates(item)
+
+
+_DECODER = json.JSONDecoder(  # made once: it costs more than reading a line
+    object_pairs_hook=_unique_pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_exact
+)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)

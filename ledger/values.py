@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_FRACTION = re.compile(r"\.\d+")
+from ledger.instants import day, instant, stamp
+
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,4})?", re.ASCII)
 STREAM_PATTERN = r"^[a-z]{1,20}:[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?$"
 REFERENCE = r"[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?"
@@ -47,40 +47,6 @@ _NO_DECIMALS = frozenset(
     ]
 )
 _THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def instant(text: Any) -> datetime:
-    """Return the instant that an RFC 3339 text names: UTC, fractions of a second dropped. ValueError if it is naive."""
-    if isinstance(text, datetime):
-        if text.tzinfo is None:
-            raise ValueError("a time without a zone names no instant")
-        found = text
-    elif isinstance(text, str) and _INSTANT.fullmatch(text):
-        try:
-            found = datetime.fromisoformat(_FRACTION.sub("", text.upper()))
-        except ValueError:
-            raise ValueError("there is no such time of day, date or offset") from None
-    else:
-        raise ValueError("expected an instant with a zone, like 2026-03-27T14:00:00Z or 2026-03-27T15:00:00+01:00")
-    try:
-        found = found.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("outside the years 1 to 9999") from error
-    return datetime(found.year, found.month, found.day, found.hour, found.minute, found.second, tzinfo=UTC)
-
-
-def stamp(at: datetime) -> str:
-    """Return an instant as RFC 3339 in UTC, ending in Z."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at.year >= 1000 else at.isoformat().replace("+00:00", "Z")
-
-
-def day(text: Any) -> date:
-    """Return the date that YYYY-MM-DD names."""
-    if isinstance(text, date) and not isinstance(text, datetime):
-        return text
-    if isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-        return date.fromisoformat(text)
-    raise ValueError("expected a date like 2026-03-27")
 
 
 def minor_digits(currency: str) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
+from ledger.instants import stamp
 from ledger.readings import Readings
 from ledger.terms import Version
-from ledger.values import stamp
 from projections import maintenance, outages
 from projections.figures import ratio
 from projections.history import folded

@@ -48,6 +48,15 @@ def local_instant(local: datetime, zone: tzinfo) -> datetime:
     return before + timedelta(seconds=high)
 
 
+def begin_of(on: date, zone: tzinfo) -> datetime:
+    """Return the instant at which a local date begins; CalendarExhausted when UTC has no such instant."""
+    try:
+        return local_instant(datetime.combine(on, time()), zone)
+    except OverflowError:
+        what = "there is no such instant in UTC"
+        raise CalendarExhausted(f"the date {on}", what, "name a date between the years 2 and 9998") from None
+
+
 def does_not_exist(local: datetime, zone: tzinfo) -> bool:
     """Return whether summer time skips a naive local time in that zone."""
     return local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local

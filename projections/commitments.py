@@ -13,8 +13,8 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
+from ledger.instants import stamp
 from ledger.terms import Delivery, Version
-from ledger.values import stamp
 from projections import maintenance
 from projections.business_time import DAY, Calendar, local_instant
 from projections.history import folded

@@ -15,9 +15,10 @@ from typing import Any
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import BadTerms, CalendarExhausted, LedgerError
+from ledger.instants import instant, stamp
 from ledger.readings import READING_IDS, Readings, values
 from ledger.terms import Version
-from ledger.values import Money, instant, stamp
+from ledger.values import Money
 from projections import outages
 from projections.availability import Availability, Downtime, availability
 from projections.claims import State, claim, evolve

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ledger import events as e
-from ledger.values import stamp
+from ledger.instants import stamp
 from projections import outages
 from projections.history import folded
 from projections.judgement import Judgement

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ledger import events as e
-from ledger.values import stamp
+from ledger.instants import stamp
 from projections.derivation import Step, at, span_of
 from projections.handling_order import overtaken_by
 from projections.history import folded

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from ledger import events as e
-from ledger.values import stamp
+from ledger.instants import stamp
 from projections.availability import CLAUSE_OF, EXCLUSIONS, Availability, Judged
 from projections.credits import Assessment, Used
 from projections.derivation import Step, at, span_of

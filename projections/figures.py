@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from ledger.values import Money, minor_digits
+if TYPE_CHECKING:
+    from ledger.values import Money
 
 
 def truncated(value: Fraction, decimals: int) -> str:
@@ -26,6 +28,8 @@ def ratio(numerator: int, denominator: int) -> dict[str, int | str] | None:
 
 def rounded(amount: Fraction, currency: str) -> Money:
     """Return an exact amount as money, rounded half up to the currency's minor unit."""
+    from ledger.values import Money, minor_digits
+
     digits = minor_digits(currency)
     scaled = (amount * 10**digits * 2 + 1) // 2
     return Money(

@@ -14,7 +14,8 @@ from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.values import stamp
+from ledger.instants import stamp
+from projections.clauses import RANKS
 from projections.figures import truncated
 from projections.history import folded
 from projections.judgement import Judgement, in_order
@@ -28,8 +29,6 @@ from projections.response_times import (
     evolve,
 )
 from projections.spans import SECOND
-
-RANKS = {"high": 0, "medium": 1, "low": 2}
 
 __all__ = ["State", "evolve", "findings", "overtaken_by", "queue", "totals"]
 

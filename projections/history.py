@@ -20,7 +20,6 @@ FOUND_OUT = (
     e.HolidaysPublished,
 )
 
-
 _State = TypeVar("_State")
 
 

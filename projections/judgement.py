@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
 
 from ledger import events as e
-from ledger.errors import CalendarExhausted
 from ledger.terms import TermsBook, Version
-from projections.business_time import DAY, AlwaysOpen, Calendar, Desk, local_instant, working_day_after, zone_named
+from projections.business_time import (
+    DAY,
+    AlwaysOpen,
+    Calendar,
+    Desk,
+    begin_of,
+    local_instant,
+    working_day_after,
+    zone_named,
+)
+from projections.clauses import CLAUSES, DOUBTED, in_order
 from projections.entitlements import Agreement, agreements
 from projections.history import History
 
+__all__ = ["ALWAYS_OPEN", "CLAUSES", "DOUBTED", "Judgement", "Rules", "in_order"]
 ALWAYS_OPEN = AlwaysOpen()
-CLAUSES = (
-    "§validity",
-    "§scope",
-    "§customer-duties",
-    "§company-duties",
-    "§not-provided",
-    "§service-availability",
-    "§planned-maintenance",
-    "§unplanned-maintenance",
-    "§emergency-service",
-    "§business-hours",
-    "§phone",
-    "§email",
-    "§chat",
-    "§on-site",
-    "§outside-hours",
-    "§response-times",
-    "§remote-assistance",
-    "§availability-target",
-    "§availability-calculation",
-    "§availability-credit",
-    "§delivery-metrics",
-    "§prioritisation",
-    "§order-of-handling",
-    "§full-access",
-)
 _CALENDARS: dict[tuple[Any, ...], Calendar] = {}
 
 
@@ -83,15 +66,15 @@ class Judgement:
 
     def zone_of(self, customer: str, rules: Rules) -> tzinfo:
         """Return the civil zone of a customer's desk, in which its dates are read."""
-        return zone_named(rules.terms.desks[self.desk_of(customer, rules)].zone)
+        return self.zone_at(self.desk_of(customer, rules), rules)
+
+    def zone_at(self, desk: str, rules: Rules) -> tzinfo:
+        """Return the civil zone of a desk."""
+        return zone_named(rules.terms.desks[desk].zone)
 
     def instant_of(self, on: date, zone: tzinfo) -> datetime:
         """Return the instant at which a local date begins."""
-        try:
-            return local_instant(datetime.combine(on, time()), zone)
-        except OverflowError:
-            what = "there is no such instant in UTC"
-            raise CalendarExhausted(f"the date {on}", what, "name a date between the years 2 and 9998") from None
+        return begin_of(on, zone)
 
     def desks_for(self, desk: str, rules: Rules) -> tuple[str, ...]:
         """Return the desks whose hours count for a customer of that desk. R7"""
@@ -160,14 +143,6 @@ class Judgement:
     def holiday_positions(self) -> list[int]:
         """The positions of all published holidays."""
         return [p for _, entries in self.history.all(self.as_of, "calendar") for x in entries for p in x.positions]
-
-
-DOUBTED = {"no_agreement": "§scope", "out_of_scope": "§scope", "before_first_terms": "§validity"}
-
-
-def in_order(clauses: Iterable[str]) -> list[str]:
-    """Return clause ids in the agreement's order, each once."""
-    return sorted(set(clauses), key=CLAUSES.index)
 
 
 def _desk(rules: Rules, name: str, closed: frozenset[date]) -> Desk:

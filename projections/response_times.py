@@ -15,7 +15,7 @@ from typing import Any
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import CalendarExhausted
-from ledger.values import stamp
+from ledger.instants import stamp
 from projections.business_time import Calendar
 from projections.history import folded
 from projections.judgement import ALWAYS_OPEN, DOUBTED, Judgement, Rules, in_order

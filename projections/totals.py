@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from projections.clauses import RANKS
 from projections.figures import truncated
-from projections.handling_order import RANKS
-from projections.response_times import Verdict
+
+if TYPE_CHECKING:
+    from projections.response_times import Verdict
 
 COUNTED = ("met", "breached", "open", "overdue", "paused", "best_effort", "cancelled")
 GROUPS: dict[str, Callable[[Verdict], str]] = {
@@ -26,16 +28,20 @@ GROUPS: dict[str, Callable[[Verdict], str]] = {
 
 def totals(verdicts: Iterable[Verdict], by: str) -> list[dict[str, Any]]:
     """Return a row for each value of `by` and a last one for all; months are those of the customer's desk."""
-    groups: dict[str, list[str]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for verdict in verdicts:
-        groups.setdefault(GROUPS[by](verdict), []).append(verdict.verdict)
-    ordered = sorted(groups, key=(lambda k: str(RANKS[k])) if by == "priority" else None)
-    found = [_row(by, key, groups[key]) for key in ordered]
-    return [*found, _row(by, "all", [v for group in groups.values() for v in group])]
+        counts.setdefault(GROUPS[by](verdict), dict.fromkeys(COUNTED, 0))[verdict.verdict] += 1
+    return summed(by, counts)
 
 
-def _row(by: str, key: str, verdicts: list[str]) -> dict[str, Any]:
-    counts = {name: verdicts.count(name) for name in COUNTED}
+def summed(by: str, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """Return counts of verdicts, by value of `by`, as rows in order, and a last row for all."""
+    items = sorted(counts, key=(lambda k: str(RANKS[k])) if by == "priority" else None)
+    everything = {name: sum(c[name] for c in counts.values()) for name in COUNTED}
+    return [*(_row(by, item, counts[item]) for item in items), _row(by, "all", everything)]
+
+
+def _row(by: str, key: str, counts: dict[str, int]) -> dict[str, Any]:
     judged = counts["met"] + counts["breached"] + counts["overdue"]
     rate = truncated(Fraction(counts["met"] * 100, judged), 2) if judged else None
-    return {by: key, "total": len(verdicts), **counts, "rate_percent": rate}
+    return {by: key, "total": sum(counts.values()), **counts, "rate_percent": rate}

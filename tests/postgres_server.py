@@ -146,7 +146,13 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def database(server: Server) -> Iterator[str]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the views of databases in the test's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def database(server: Server, cache: None) -> Iterator[str]:
     """The address of a fresh, empty database."""
     name = server.new_database()
     yield server.address(name)
@@ -159,7 +165,7 @@ def _shared(server: Server) -> str:
 
 
 @pytest.fixture
-def emptied(server: Server, _shared: str) -> str:
+def emptied(server: Server, _shared: str, cache: None) -> str:
     """The address of a database that tests share, without a ledger: sooner there than a fresh one."""
     server.run("DROP SCHEMA IF EXISTS sla_ledger CASCADE", _shared)
     return server.address(_shared)

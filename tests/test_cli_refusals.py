@@ -166,7 +166,7 @@ def test_reading_a_ledger_with_a_broken_entry_exits_4(tmp_path: Path, damage: st
     assert (len(refused.stderr.splitlines()), "40" in refused.stderr) == (3, True)
 
 
-def test_a_read_leaves_the_ledger_and_its_folder_as_they_are(tmp_path: Path) -> None:
+def test_a_read_leaves_the_ledger_as_it_is_and_only_views_beside_it(tmp_path: Path) -> None:
     ledger = tmp_path / "made" / "ledger.db"
     ledger.parent.mkdir()
     do("--db", str(ledger), "import", "--verbatim", str(YEAR))
@@ -177,4 +177,6 @@ def test_a_read_leaves_the_ledger_and_its_folder_as_they_are(tmp_path: Path) -> 
     do("--db", str(copy), "compliance")
     do("--db", str(copy), "claim", "assess", "2025")
 
-    assert {path.name: path.read_bytes() for path in copy.parent.iterdir()} == before
+    after = {path.name: path.read_bytes() for path in copy.parent.iterdir()}
+    assert set(after) - set(before) == {"ledger.db.views", "ledger.db.views.lock"}
+    assert {name: after[name] for name in before} == before

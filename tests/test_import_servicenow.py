@@ -17,8 +17,8 @@ from ledger.entry import Fact
 from ledger.errors import BadLine, NotFound
 from ledger.exchange import servicenow
 from ledger.exchange.batch import Batch
+from ledger.instants import stamp
 from ledger.streams.acceptance import Streams
-from ledger.values import stamp
 
 LOG = Path(__file__).resolve().parents[2] / "shared" / "data" / "servicenow" / "incident_event_log_head.csv.gz"
 needs_log = pytest.mark.skipif(not LOG.exists(), reason=f"the real log is not here: {LOG}")

@@ -16,9 +16,9 @@ from ledger.entry import Fact
 from ledger.errors import BadLine, LedgerError
 from ledger.exchange import upptime
 from ledger.exchange.batch import Batch
+from ledger.instants import stamp
 from ledger.streams.acceptance import Streams
 from ledger.text import identifier
-from ledger.values import stamp
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BERN, MANTICORE = DATA / "upptime_bern", DATA / "upptime_manticore"

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.book import Ledger, create
 from ledger.errors import LedgerError, NoLedger
-from ledger.store.address import shown
+from ledger.store.address import reader_at, shown
 from ledger.store.stream_file import read
 from tests.postgres_server import ESCAPED, PASSWORD, Server, name_of
 from tests.support import do
@@ -105,6 +105,20 @@ def test_an_export_makes_an_exact_copy_in_the_other_store_and_back(database: str
         assert list(file.store.rows(2**62)) == list(server.store.rows(2**62))
 
 
+def test_the_views_of_a_database_are_kept_in_the_cache_and_equal_a_rebuild(emptied: str, tmp_path: Path) -> None:
+    create(emptied, read(str(STREAMS / "a-year-of-acme.jsonl")))
+
+    first = do(emptied, "--json", "compliance", now=LATER).stdout
+    do(emptied, *REPORT[:2], "incident:INC-99", *REPORT[3:], now=LATER)
+    caught_up = json.loads(do(emptied, "--json", "verify", "--views", now=LATER).stdout)
+    do(emptied, "rebuild", now=LATER)
+
+    assert caught_up["views"]["differences"] == []
+    [kept] = tmp_path.glob("cache/sla-ledger/*.views")
+    assert name_of(emptied) in kept.name
+    assert len(json.loads(do(emptied, "--json", "compliance", now=LATER).stdout)) == len(json.loads(first)) + 1
+
+
 def test_both_stores_read_by_position_and_by_stream_alike(database: str, tmp_path: Path) -> None:
     """Streams are in the order of their bytes, capitals first, whatever the database's language is."""
     story = read(str(STREAMS / "a-year-of-acme.jsonl"))
@@ -112,23 +126,26 @@ def test_both_stores_read_by_position_and_by_stream_alike(database: str, tmp_pat
         create(db, story)
         for reference in ("b", "B", "a", "INC-04a", "-"[:0] + "INC-04.1"):
             do(db, *REPORT[:2], f"incident:{reference}", *REPORT[3:])
-    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as file, contextlib.closing(Ledger(database)) as server:
+    with (
+        contextlib.closing(reader_at(str(tmp_path / "ledger.db"))) as file,
+        contextlib.closing(reader_at(database)) as server,
+    ):
         last = server.last_position()
-        for one, other in (
-            (store.rows(last - 2, after=3), store.rows_by_stream("incident:", "incident;", last - 1))
-            for store in (file.store, server.store)
-        ):
-            rows, by_stream = list(one), list(other)
-            assert [row[0] for row in rows] == list(range(4, last - 1))
-            incidents = [r for r in server.store.rows(last - 1) if "incident:" <= r[1] < "incident;"]
+        every = list(server.rows(last))
+        incidents = [r for r in every[:-1] if "incident:" <= r[1] < "incident;"]
+        for reader in (file, server):
+            assert (reader.last_position(), reader.count()) == (last, last)
+            assert [row[0] for row in reader.rows(last - 2, after=3)] == list(range(4, last - 1))
+            by_stream = list(reader.rows_by_stream("incident:", "incident;", last - 1))
             assert by_stream == sorted(incidents, key=lambda row: (row[1].encode(), row[2]))
-        for bounds in ((0, last), (last - 5, last), (last - 5, last - 4), (last, last)):
-            found = server.store.streams_after(*bounds)
-            assert found == file.store.streams_after(*bounds)
-            assert found == sorted({row[1] for row in server.store.rows(bounds[1], after=bounds[0])})
-        positions = [last, 1, 3]
-        assert [row[0] for row in server.store.at(positions)] == positions
-        assert file.store.at(positions) == server.store.at(positions)
+            for after, up_to in ((0, last), (last - 5, last), (last - 5, last - 4), (last, last)):
+                found = reader.streams_after(after, up_to)
+                assert sorted(found) == sorted({row[1] for row in reader.rows(up_to, after=after)})
+            assert [row[0] for row in reader.at([last, 1, 3])] == [last, 1, 3]
+        assert list(file.rows(last)) == every
+        assert file.bounds("incident:", "incident;", 4) == server.bounds("incident:", "incident;", 4)
+        one, other = server.rows_by_stream("incident:", "incident;", last), server.rows(last)
+        assert [(next(one)[1], next(other)[0]) for _ in range(2)] == [("incident:B", 1), ("incident:INC-01", 2)]
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])

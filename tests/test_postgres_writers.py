@@ -20,7 +20,7 @@ from ledger.book import Ledger, create, judged
 from ledger.entry import Entry, Fact, to_line
 from ledger.errors import Conflict, LedgerError, StorageFailed
 from ledger.store import postgres
-from ledger.store.address import shown
+from ledger.store.address import reader_at, shown
 from ledger.streams.acceptance import Streams
 from tests.postgres_server import Server, name_of
 
@@ -93,17 +93,17 @@ def test_writers_lose_nothing_and_a_reader_who_follows_them_misses_nothing(addre
     seen: list[Any] = []
     with (
         ProcessPoolExecutor(PROCESSES, context, meet, (context.Barrier(PROCESSES),)) as pool,
-        contextlib.closing(Ledger(address, "ro")) as reader,
+        contextlib.closing(reader_at(address)) as reader,
     ):
         working = [pool.submit(write, address, number) for number in range(PROCESSES)]
         polls = 0
         while not all(done.done() for done in working):
-            new = list(reader.store.rows(2**62, after=len(seen)))
+            new = list(reader.rows(2**62, after=len(seen)))
             polls += bool(new)
             seen += new
-        seen += reader.store.rows(2**62, after=len(seen))
+        seen += reader.rows(2**62, after=len(seen))
         positions = [position for done in working for position in done.result()]
-        stored = list(reader.store.rows(2**62))
+        stored = list(reader.rows(2**62))
 
     assert seen == stored
     assert [row[0] for row in stored] == list(range(1, PROCESSES * WRITES + 2))
@@ -194,7 +194,7 @@ def test_facts_are_judged_by_one_read(address: str, book: Ledger) -> None:
 def test_facts_are_judged_by_the_ledger_of_one_instant(
     address: str, book: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_LAST", f"{postgres._LAST}, pg_sleep(0.5)")
+    monkeypatch.setattr(postgres, "LAST", f"{postgres.LAST}, pg_sleep(0.5)")
     reader = cast(postgres.EntryRecorder, book.recorder)
     with ThreadPoolExecutor(1) as pool, contextlib.closing(Ledger(address)) as other:
         judging = pool.submit(reader.before, [response()])

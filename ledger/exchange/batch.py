@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.entry import Fact, event_data
+from ledger.entry import Fact, event_bytes
 from ledger.errors import NotFound
 from ledger.events import Event
+from ledger.instants import stamp
 from ledger.text import clean
-from ledger.values import stamp
 
 MAX_BYTES = 4_000_000_000
 
@@ -47,7 +47,7 @@ def command_id(prefix: str, event: Event, occurrence: int = 0) -> str:
     prefix: the source's own reference and the time of the row, printable ASCII without blanks. occurrence: counts
     identical rows.
     """
-    digest = sha256(event_data(event).encode()).hexdigest()[:16]
+    digest = sha256(event_bytes(event)).hexdigest()[:16]
     return f"{prefix}/{event.name}/{digest}/{occurrence}"
 
 

@@ -19,8 +19,8 @@ from ledger.entry import Fact
 from ledger.errors import NotFound
 from ledger.exchange.batch import Batch
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
+from ledger.instants import stamp
 from ledger.text import clean
-from ledger.values import stamp
 
 COLUMNS = ("number", "incident_state", "opened_at", "sys_updated_at", "contact_type", "location", "priority")
 MISSING = ("", "?")

@@ -16,8 +16,8 @@ from ledger.entry import Fact, parsed_event
 from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import Batch, read_bytes
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
+from ledger.instants import instant, stamp
 from ledger.text import clean, strict_json
-from ledger.values import instant, stamp
 
 COLUMNS = ("committed_at", "site", "status", "commit")
 DOWN = "down"

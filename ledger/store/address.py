@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ledger.errors import LedgerError
-from ledger.store.recorder import Store
 from ledger.text import clean
+
+if TYPE_CHECKING:
+    from ledger.store.reading import Reader
+    from ledger.store.recorder import Store
 
 SCHEMES = ("postgresql://", "postgres://")
 HOST = r"(?:\[[0-9A-Fa-f:.]*\]|[^][:/?@,]*)(?::[0-9]*)?"
@@ -40,15 +47,32 @@ def shown(address: str) -> str:
     return clean(f"{form['scheme']}{user}{form['place']}{'?' if query else ''}{query}")
 
 
+def reader_at(address: str) -> Reader:
+    """Return what reads the rows at an address, to be closed after use; raises what the store's check raises."""
+    if is_database(address):
+        with _driver(address):
+            from ledger.store.postgres_reading import DatabaseReader
+        return DatabaseReader(address)
+    from ledger.store.reading import FileReader
+
+    return FileReader(Path(address))
+
+
 def store_at(address: str) -> Store:
     """Return the store of an address; LedgerError when what PostgreSQL needs is not installed."""
-    if not is_database(address):
-        from ledger.store import sqlite
+    if is_database(address):
+        with _driver(address):
+            from ledger.store import postgres  # its libraries load longer than a command without them takes
+        return postgres
+    from ledger.store import sqlite
 
-        return sqlite
+    return sqlite
+
+
+@contextlib.contextmanager
+def _driver(address: str) -> Iterator[None]:
     try:
-        from ledger.store import postgres  # its libraries take longer to load than a command takes without them
+        yield
     except ImportError as error:
         what = f"PostgreSQL's driver is not installed ({clean(str(error))})"
         raise LedgerError(shown(address), what, "install it: pip install 'sla-ledger[postgres]'") from None
-    return postgres

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from ledger.entry import Entry, event_data, problem
+from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
-from ledger.text import canonical_json
-from ledger.values import instant, stamp
+from ledger.instants import instant, stamp
+
+Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,30 @@ class StoredEntry(StoredEvent):
     position: int = 0
 
 
+class StoredEntries(Sequence[StoredEvent]):
+    """Entries as they are stored, each mapped when it is asked for: a million are never held twice."""
+
+    def __init__(self, mapper: Mapper[str], entries: Sequence[Entry]) -> None:
+        self._mapper, self._entries = mapper, entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._entries[index]
+        return StoredEntries(self._mapper, found) if isinstance(index, slice) else self._mapper.to_stored_event(found)
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        return map(self._mapper.to_stored_event, self._entries)
+
+
 class EntryMapper(Mapper[str]):
     """Maps an Entry to topic = the event's name and state = its envelope and data as canonical JSON."""
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
         """Return the entry as it is stored."""
-        return stored(cast(Entry, domain_event))
+        entry = cast(Entry, domain_event)
+        return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
         """Return the entry that a stored event holds; LedgerBroken when it holds none."""
@@ -48,9 +68,23 @@ class EntryMapper(Mapper[str]):
         )
 
 
-def stored(entry: Entry) -> StoredEntry:
-    """Return the entry as it is stored."""
-    return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
+def checked(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Iterator[Entry]:
+    """Yield the entries that rows hold, all of a ledger in order; LedgerBroken where one is missing or unreadable."""
+    versions: dict[str, int] = {}
+    for last, row in enumerate(rows):
+        position, stream, version = row[:3]
+        if position != last + 1:
+            raise _broken(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
+        if version != versions.get(stream, 0) + 1:
+            raise _broken(
+                f"entry {position}", f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
+            )
+        versions[stream] = version
+        yield from_state(*row)
+
+
+def _broken(where: str, what: str) -> LedgerBroken:
+    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
 def to_state(entry: Entry) -> bytes:
@@ -60,16 +94,14 @@ def to_state(entry: Entry) -> bytes:
         head["actor"] = entry.actor
     if entry.command_id is not None:
         head["commandid"] = entry.command_id
-    return f'{canonical_json(head)[:-1]},"data":{event_data(entry.event)}}}'.encode()
+    return b'%b,"data":%b}' % (to_json(head)[:-1], event_bytes(entry.event))
 
 
 def from_state(position: int, stream: str, version: int, name: str, state: bytes) -> Entry:
     """Return the entry that a row holds, or raise LedgerBroken with its position."""
-    where = f"entry {position} ({stream}/{version})"
-    todo = "restore the ledger from a copy; export what can still be read"
     model = EVENTS.get(name)
     if model is None:
-        raise LedgerBroken(where, f"{name!r} is no event of this program", todo)
+        raise _unreadable(position, stream, version, f"{name!r} is no event of this program")
     try:
         found: dict[str, Any] = from_json(state, allow_inf_nan=False)
         return Entry(
@@ -83,6 +115,11 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
             found.get("commandid"),
         )
     except ValidationError as error:
-        raise LedgerBroken(where, problem(error, f"{name} data"), todo) from None
+        raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerBroken(where, f"cannot be read: {error}", todo) from None
+        raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
+
+
+def _unreadable(position: int, stream: str, version: int, what: str) -> LedgerBroken:
+    todo = "restore the ledger from a copy; export what can still be read"
+    return LedgerBroken(f"entry {position} ({stream}/{version})", what, todo)

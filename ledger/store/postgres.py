@@ -8,10 +8,8 @@ and append, the auditor may read.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,26 +17,25 @@ import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError, StoredEvent
 from eventsourcing.postgres import ConnectionPool, PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from ledger.entry import Fact
-from ledger.errors import LedgerError, NoLedger, StorageFailed, said
-from ledger.store.address import is_well_formed, shown
-from ledger.store.mapper import StoredEntry
-from ledger.store.recorder import Row
+from ledger.errors import LedgerError, StorageFailed, said
+from ledger.store.address import shown
+from ledger.store.mapper import Row, StoredEntry
+from ledger.store.postgres_reading import (
+    BATCH,
+    COLUMNS,
+    CONNECT_SECONDS,
+    LAST,
+    check_is_ledger,
+    connected,
+    told,
+)
+from ledger.store.recorder import Decision
 
-FORMAT = "sla-ledger format 1"
-CONNECT_SECONDS = 10
-BATCH = 5000
-LIMITS = {  # unless the address says otherwise
-    "connect_timeout": str(CONNECT_SECONDS),
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "application_name": "sla-ledger",
-}
+__all__ = ["LAST", "EntryRecorder", "LedgerFactory", "check_is_ledger", "create"]
 
 # An advisory lock, because a role that may only append may not lock a table. What a database sets for itself may make
 # a commit safer than `on`, never less safe.
@@ -59,42 +56,14 @@ FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::text[])
 RETURNING notification_id
 """
 
-_LOOK = """
-SELECT obj_description(c.oid, 'pg_class'), current_user,
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'sla_ledger' AND c.relname = 'ledger_events'
-"""
-
 _STREAM = """
 SELECT originator_id, originator_version, topic, state, command_id, notification_id FROM sla_ledger.ledger_events
 WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"""
 _ASCENDING = f"{_STREAM} LIMIT %s"
 _DESCENDING = f"{_STREAM} DESC LIMIT %s"
-_ROW = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
 
-_LAST = "SELECT max(notification_id) FROM sla_ledger.ledger_events"
 _POSITIONS = "SELECT command_id, notification_id FROM sla_ledger.ledger_events WHERE command_id = ANY(%s)"
-_STREAMS = f"{_ROW} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version"
-
-
-def check_is_ledger(address: str) -> None:
-    """Raise NoLedger when the database is empty, StorageFailed when there is no ledger in it or it cannot be read."""
-    where = shown(address)
-    with _connected(address) as connection:
-        found = connection.execute(_LOOK).fetchone()
-        tables = "SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        if found is None and connection.execute(tables).fetchone() is None:
-            raise NoLedger(where)
-    if found is None or not str(found[0]).startswith("sla-ledger format"):
-        todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
-        raise StorageFailed(where, "this database is not a ledger", todo)
-    mark, user, readable = found
-    if mark != FORMAT:
-        raise StorageFailed(where, f"this ledger has another format: {mark}", "use the program that made it")
-    if not readable:
-        todo = f"let its owner grant it: GRANT sla_ledger_auditor TO {user}"
-        raise StorageFailed(where, "this login may not read the ledger", todo)
+_STREAMS = f"{COLUMNS} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version"
 
 
 def create(address: str, entries: Sequence[StoredEvent]) -> None:
@@ -103,7 +72,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
     Raises LedgerError when the database holds a ledger already, StorageFailed when it cannot be made.
     """
     where = shown(address)
-    with _connected(address) as connection, connection.transaction():
+    with connected(address) as connection, connection.transaction():
         connection.execute(_TAKE_TURN)
         if connection.execute("SELECT FROM pg_namespace WHERE nspname = 'sla_ledger'").fetchone() is not None:
             todo = "choose another database, or use the ledger as it is"
@@ -115,32 +84,6 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             raise StorageFailed(where, f"this login may not make a ledger here: {said(error)}", todo) from None
         with connection.cursor() as cursor:
             _append(cursor, entries)
-
-
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """Yield a connection of its own; StorageFailed when there is none, or when what is done with it fails."""
-    try:
-        with psycopg.connect(_told(address), autocommit=True) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            yield connection
-    except psycopg.Error as error:
-        what = said(error)
-        todo = "check that the server runs there, and the names of database and login"
-        if re.search(r'database ".*" does not exist', what):
-            todo = "check its name, or make the database first: createdb"
-        elif "password" in what:
-            todo = "check user and password; PGPASSWORD and ~/.pgpass keep a password out of the address"
-        raise StorageFailed(shown(address), f"the database cannot be used: {what}", todo) from error
-
-
-def _told(address: str) -> str:
-    """Return what the driver is told: the address, and limits of time where it names none."""
-    if is_well_formed(address):
-        with contextlib.suppress(psycopg.ProgrammingError, UnicodeError):  # whose text may quote the password
-            return make_conninfo(address, **(LIMITS | conninfo_to_dict(address) | {"client_encoding": "utf8"}))
-    todo = "write it like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, other signs in a part as %40 for @"
-    raise StorageFailed(shown(address), "this is no address of a database, or a parameter in it is unknown", todo)
 
 
 def _append(cursor: psycopg.Cursor[Any], entries: Sequence[StoredEvent]) -> list[int]:
@@ -169,7 +112,7 @@ class _LedgerDatastore(PostgresDatastore):
             connection.read_only = mode == "ro"
 
         self.pool = ConnectionPool(
-            _told(address),
+            told(address),
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row},
             min_size=1,
@@ -199,8 +142,21 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     datastore: _LedgerDatastore
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """Append entries in one transaction and return their positions; never tried twice.
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
+        """Append entries in one transaction and return their positions; never tried twice."""
+        with self._turn() as c:
+            return self._insert_events(c, stored_events)
+
+    def insert_decided(self, facts: Sequence[Fact], decided: Decision) -> Sequence[int]:
+        """Append what is decided on how the ledger stands before facts, and return its positions; no other writer comes
+        between. What `decided` raises leaves everything as it was.
+        """
+        with self._turn() as c:
+            return self._insert_events(c, decided(*self._before(c, facts)))
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[psycopg.Cursor[DictRow]]:
+        """Yield a cursor in a transaction that no other writer comes into.
 
         When the connection is lost, this waits for the end of the lost transaction, so that who looks it up afterwards
         learns what became of it.
@@ -209,7 +165,8 @@ class EntryRecorder(PostgresApplicationRecorder):
         try:
             with self.datastore.transaction(commit=True) as c:
                 connection = c.connection
-                return self._insert_events(c, stored_events, **kwargs)
+                c.execute(_TAKE_TURN)
+                yield c
         except (OperationalError, InterfaceError):
             if connection is not None and connection.closed:
                 self._await_turn()
@@ -223,7 +180,6 @@ class EntryRecorder(PostgresApplicationRecorder):
     def _insert_events(  # type: ignore[override]
         self, c: psycopg.Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
     ) -> Sequence[int]:
-        c.execute(_TAKE_TURN)
         self._notify_channel(c)
         try:
             return _append(c, stored_events)
@@ -246,26 +202,18 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     def max_notification_id(self) -> int | None:
         """Return the position of the last entry, None for none."""
-        [[last]] = self._select(_LAST, ())
+        [[last]] = self._select(LAST, ())
         return cast("int | None", last)
 
-    def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
-        """Yield the entries at positions above `after`, at most `up_to`, in order of position."""
-        where = "notification_id > %s AND notification_id <= %s ORDER BY notification_id"
-        return self._each(f"{_ROW} WHERE {where}", (after, up_to))
-
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield the entries up to a position of the streams from `first` to before `until`, by stream, then version."""
-        where = "originator_id >= %s AND originator_id < %s AND notification_id <= %s"
-        return self._each(f"{_ROW} WHERE {where} ORDER BY originator_id, originator_version", (first, until, up_to))
-
-    def streams_after(self, after: int, up_to: int) -> list[str]:
-        """Return the streams with entries at positions above `after`, at most `up_to`, in the order of their bytes."""
-        statement = (
-            "SELECT DISTINCT originator_id FROM sla_ledger.ledger_events"
-            " WHERE notification_id > %s AND notification_id <= %s ORDER BY originator_id"
-        )
-        return [row[0] for row in self._select(statement, (after, up_to))]
+    def rows(self, up_to: int) -> Iterator[Row]:
+        """Yield the entries up to a position, in order of position, some thousands at a time."""
+        with (
+            self.datastore.transaction(commit=False) as c,
+            c.connection.cursor("entries", row_factory=tuple_row) as cursor,
+        ):
+            cursor.itersize = BATCH
+            cursor.execute(f"{COLUMNS} WHERE notification_id <= %s ORDER BY notification_id", (up_to,), binary=True)
+            yield from cast("Iterator[Row]", cursor)
 
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
@@ -273,18 +221,23 @@ class EntryRecorder(PostgresApplicationRecorder):
         """
         with self.datastore.transaction(commit=False) as c:
             c.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            with c.connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-                [[last]] = cursor.execute(_LAST).fetchall()
-                ids = [f.command_id for f in facts if f.command_id is not None]
-                positions = dict(cast("list[tuple[str, int]]", cursor.execute(_POSITIONS, (ids,)).fetchall()))
-                streams = {f.stream for f in facts if f.command_id not in positions}
-                rows = cursor.execute(_STREAMS, (list(streams),)).fetchall()
+            return self._before(c, facts)
+
+    def _before(self, c: psycopg.Cursor[DictRow], facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        with c.connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+            [[last]] = cursor.execute(LAST).fetchall()
+            ids = [f.command_id for f in facts if f.command_id is not None]
+            positions = dict(cast("list[tuple[str, int]]", cursor.execute(_POSITIONS, (ids,)).fetchall()))
+            streams = {f.stream for f in facts if f.command_id not in positions}
+            rows = cursor.execute(_STREAMS, (list(streams),)).fetchall()
         return last or 0, positions, cast("list[Row]", rows)
 
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return the entries at these positions, in this order."""
         wanted = list(positions)
-        found = {row[0]: cast(Row, row) for row in self._select(f"{_ROW} WHERE notification_id = ANY(%s)", (wanted,))}
+        found = {
+            row[0]: cast(Row, row) for row in self._select(f"{COLUMNS} WHERE notification_id = ANY(%s)", (wanted,))
+        }
         return [found[position] for position in wanted if position in found]
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
@@ -297,16 +250,6 @@ class EntryRecorder(PostgresApplicationRecorder):
             connection.cursor(binary=True, row_factory=tuple_row) as cursor,
         ):
             return cursor.execute(statement, values).fetchall()
-
-    def _each(self, statement: str, values: Sequence[Any]) -> Iterator[Row]:
-        """Yield rows from a cursor of the server, some thousands at a time."""
-        with (
-            self.datastore.transaction(commit=False) as c,
-            c.connection.cursor("entries", row_factory=tuple_row) as cursor,
-        ):
-            cursor.itersize = BATCH
-            cursor.execute(statement, values, binary=True)
-            yield from cast("Iterator[Row]", cursor)
 
 
 class LedgerFactory(PostgresFactory):

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
 
-Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+from ledger.entry import Fact
+from ledger.store.mapper import Row
+
+Decision = Callable[[int, dict[str, int], Sequence[Row]], Sequence[StoredEvent]]
 
 
 class Recorder(Protocol):
-    """Reads stored entries, beside what the library's application asks of its recorder."""
+    """Appends entries and reads them, beside what the library's application asks of its recorder."""
 
     def max_notification_id(self) -> int | None:
         """Return the position of the last entry, None for none."""
 
-    def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
-        """Yield the entries at positions above `after`, at most `up_to`, in order of position."""
-
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield the entries up to a position of the streams from `first` to before `until`, by stream, then version.
-
-        Streams come, and are compared, in the order of their bytes.
-        """
-
-    def streams_after(self, after: int, up_to: int) -> list[str]:
-        """Return the streams with entries at positions above `after`, at most `up_to`, in the order of their bytes."""
+    def rows(self, up_to: int) -> Iterator[Row]:
+        """Yield the entries up to a position, in order of position."""
 
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return the entries at these positions, in this order."""
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
+
+    def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
+        their command ids, and the rows of the streams of those that are not there by id, in order of version.
+        """
+
+    def insert_events(self, stored_events: Sequence[StoredEvent]) -> Sequence[int] | None:
+        """Append entries in one transaction and return their positions."""
+
+    def insert_decided(self, facts: Sequence[Fact], decided: Decision) -> Sequence[int]:
+        """Append what is decided on how the ledger stands before facts, and return its positions; no other writer comes
+        between. What `decided` raises leaves everything as it was.
+        """
 
 
 class Store(Protocol):

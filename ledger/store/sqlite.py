@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from eventsourcing.persistence import OperationalError, StoredEvent
@@ -25,18 +25,19 @@ from eventsourcing.sqlite import (
 )
 from eventsourcing.utils import Environment, EnvType
 
-from ledger.errors import LedgerError, NoLedger, StorageFailed
-from ledger.store.mapper import StoredEntry
-from ledger.store.recorder import Row
+from ledger.entry import Fact
+from ledger.errors import LedgerError, StorageFailed
+from ledger.store import reading
+from ledger.store.mapper import Row, StoredEntry
+from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
+from ledger.store.recorder import Decision
 
 try:
     import fcntl
 except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough there, only less fair
     fcntl = None  # type: ignore[assignment]
 
-APPLICATION_ID = 0x534C414C  # "SLAL"
-FORMAT = 1
-LOCK_SECONDS = 30
+CHUNK = 500
 
 _SCHEMA = (
     """CREATE TABLE stored_events (
@@ -69,7 +70,13 @@ BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
 _SELECT = "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
-_ROW = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+
+
+_POSITIONS = "SELECT command_id, rowid FROM stored_events WHERE command_id IN ({})"
+_STREAMS = (
+    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+    " WHERE originator_id IN ({}) ORDER BY originator_id, originator_version"
+)
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
@@ -77,36 +84,9 @@ def has_wal_fix(version: tuple[int, ...]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
-def uri(path: Path, mode: str) -> str:
-    """Return the address of a database file; mode: `ro`, `rw` or `rwc`."""
-    return f"{path.absolute().as_uri()}?mode={mode}"
-
-
 def check_is_ledger(address: str) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
-    path = Path(address)
-    if not path.exists():
-        raise NoLedger(str(path))
-    todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
-    try:
-        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
-        with contextlib.closing(sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS)) as connection:
-            found = connection.execute("PRAGMA application_id").fetchone()[0]
-            made_by = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
-    if found != APPLICATION_ID:
-        raise StorageFailed(str(path), "this file is not a ledger", todo)
-    if made_by != FORMAT:
-        raise StorageFailed(
-            str(path), f"this ledger has format {made_by}, not {FORMAT}", "use the program that made it"
-        )
-
-
-def is_interrupted(path: Path) -> bool:
-    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
-    journal = path.with_name(path.name + "-journal")
-    return journal.exists() and journal.stat().st_size > 0
+    reading.check_is_ledger(Path(address))
 
 
 def create(address: str, entries: Sequence[StoredEvent]) -> None:
@@ -165,19 +145,32 @@ class _LedgerConnection(SQLiteConnection):
     def __init__(self, connection: sqlite3.Connection, lock: Path, max_age: float | None) -> None:
         super().__init__(connection, max_age)
         self._lock = lock
+        self._turn: BinaryIO | None = None
 
     @contextlib.contextmanager
     def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
         """Yield a cursor inside a transaction; writers are let in one after the other."""
         if not commit:
-            with super().transaction(commit=False) as cursor:
+            with SQLiteTransaction(self) as cursor, cursor:
                 yield cursor
             return
-        with contextlib.ExitStack() as stack:
-            if fcntl is not None:
-                fcntl.flock(stack.enter_context(self._lock.open("a")), fcntl.LOCK_EX)
+        if fcntl is None:
             with _WritingTransaction(self, commit=True) as cursor, cursor:
                 yield cursor
+            return
+        if self._turn is None:
+            self._turn = self._lock.open("ab")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            with _WritingTransaction(self, commit=True) as cursor, cursor:
+                yield cursor
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _close(self) -> None:
+        super()._close()
+        if self._turn is not None:
+            self._turn.close()
 
 
 class _LedgerPool(SQLiteConnectionPool):
@@ -221,13 +214,13 @@ class EntryRecorder(SQLiteApplicationRecorder):
         return list(_SCHEMA)
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
-        c.execute("SELECT coalesce(max(rowid), 0) FROM stored_events")
-        first = c.fetchone()[0] + 1
+        first = (self._max_notification_id(c) or 0) + 1
+        entries = cast(Sequence[StoredEntry], stored_events)
         c.executemany(
             "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
             (
-                (position, s.originator_id, s.originator_version, s.topic, s.state, cast(StoredEntry, s).command_id)
-                for position, s in enumerate(stored_events, first)
+                (position, s.originator_id, s.originator_version, s.topic, s.state, s.command_id)
+                for position, s in enumerate(entries, first)
             ),
         )
         return range(first, first + len(stored_events))
@@ -249,50 +242,62 @@ class EntryRecorder(SQLiteApplicationRecorder):
             )
             return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
 
-    def rows(self, up_to: int, after: int = 0) -> Iterator[Row]:
-        """Yield the entries at positions above `after`, at most `up_to`, in order of position."""
-        return self._each(f"{_ROW} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
-
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield the entries up to a position of the streams from `first` to before `until`, by stream, then version."""
-        where = "originator_id >= ? AND originator_id < ? AND rowid <= ?"
-        return self._each(f"{_ROW} WHERE {where} ORDER BY originator_id, originator_version", first, until, up_to)
-
-    def streams_after(self, after: int, up_to: int) -> list[str]:
-        """Return the streams with entries at positions above `after`, at most `up_to`, in the order of their bytes."""
+    def rows(self, up_to: int) -> Iterator[Row]:
+        """Yield position, stream, version, name and state of every entry up to a position."""
         with self.datastore.transaction(commit=False) as c:
-            c.execute(  # by position: the few new entries, never the index of all streams
-                "SELECT DISTINCT originator_id FROM stored_events NOT INDEXED"
-                " WHERE rowid > ? AND rowid <= ? ORDER BY originator_id",
-                (after, up_to),
+            cursor = c.sqlite_cursor
+            cursor.row_factory = None
+            yield from cursor.execute(
+                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+                " WHERE rowid <= ? ORDER BY rowid",
+                (up_to,),
             )
-            return [row[0] for row in c.fetchall()]
 
     def at(self, positions: Iterable[int]) -> list[Row]:
-        """Return the entries at these positions, in this order."""
+        """Return position, stream, version, name and state of the entries at these positions."""
         with self.datastore.transaction(commit=False) as c:
             found = []
             for position in positions:
-                c.execute(f"{_ROW} WHERE rowid = ?", (position,))
-                found += [cast(Row, tuple(row)) for row in c.fetchall()]
+                c.execute("SELECT * FROM stored_events WHERE rowid = ?", (position,))
+                found += [tuple(row)[:5] for row in c.fetchall()]
         return found
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
-        found: dict[str, int] = {}
         with self.datastore.transaction(commit=False) as c:
-            for start in range(0, len(command_ids), 500):
-                part = command_ids[start : start + 500]
-                marks = ",".join("?" * len(part))
-                c.execute(f"SELECT command_id, rowid FROM stored_events WHERE command_id IN ({marks})", part)  # noqa: S608
-                found.update((row[0], row[1]) for row in c.fetchall())
-        return found
+            return {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, command_ids)}
 
-    def _each(self, statement: str, *values: str | int) -> Iterator[Row]:
+    def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
+        their command ids, and the rows of the streams of those that are not there by id, in order of version.
+        """
         with self.datastore.transaction(commit=False) as c:
-            cursor = c.sqlite_cursor
-            cursor.row_factory = None
-            yield from cursor.execute(statement, values)
+            return self._before(c, facts)
+
+    def insert_decided(self, facts: Sequence[Fact], decided: Decision) -> Sequence[int]:
+        """Append what is decided on how the ledger stands before facts, and return its positions; no other writer comes
+        between. What `decided` raises leaves everything as it was.
+        """
+        with self.datastore.transaction(commit=True) as c:
+            return self._insert_events(c, decided(*self._before(c, facts)))
+
+    def _before(self, c: SQLiteCursor, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+        last = self._max_notification_id(c) or 0
+        if not last:
+            return 0, {}, []
+        ids = [f.command_id for f in facts if f.command_id is not None]
+        known = {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, ids)}
+        streams = dict.fromkeys(f.stream for f in facts if f.command_id not in known)
+        return last, known, list(_in_chunks(c, _STREAMS, list(streams)))
+
+
+def _in_chunks(c: SQLiteCursor, statement: str, values: Sequence[str]) -> Iterator[Any]:
+    """Yield the rows of a statement whose marks stand for values, asked for some hundreds of them at a time."""
+    cursor = c.sqlite_cursor
+    cursor.row_factory = None
+    for start in range(0, len(values), CHUNK):
+        part = values[start : start + CHUNK]
+        yield from cursor.execute(statement.format(",".join("?" * len(part))), part)
 
 
 class LedgerFactory(SQLiteFactory):

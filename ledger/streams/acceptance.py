@@ -6,6 +6,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +30,8 @@ _MODULES: tuple[ModuleType, ...] = (
 )
 MODULES: dict[str, ModuleType] = {kind: module for module in _MODULES for kind in module.KINDS}
 ACCEPTED: dict[str, tuple[type[Event], ...]] = {kind: m.KINDS[kind] for kind, m in MODULES.items()}
+CORRECTIONS = (EntryWithdrawn, EntryCorrected)
+_ORDER = attrgetter("time", "position")
 
 ADVICE = {
     "in_the_future": "a fact is recorded when it has happened; check the time and its zone",
@@ -75,26 +78,26 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
     """
     found: dict[int, Entry] = {}
     for entry in entries:
-        match entry.event:
-            case EntryWithdrawn(version=version):
-                found.pop(version, None)
-            case EntryCorrected(version=version) if version in found:
-                target = found[version]
-                event = corrected_event(entry.event, target, f"{entry.stream}, entry {entry.position}")
-                found[version] = target.corrected(entry.position, entry.event.time, event)
-            case EntryCorrected():
-                continue
-            case _:
-                found[entry.version] = entry
-    return sorted(found.values(), key=lambda x: x.order)
+        event = entry.event
+        if not isinstance(event, CORRECTIONS):
+            found[entry.version] = entry
+        elif isinstance(event, EntryWithdrawn):
+            found.pop(event.version, None)
+        elif event.version in found:
+            target = found[event.version]
+            right = corrected_event(event, target, f"{entry.stream}, entry {entry.position}")
+            found[event.version] = target.corrected(entry.position, event.time, right)
+    return sorted(found.values(), key=_ORDER)
 
 
 class Stream:
     """One stream while facts are added to it: its entries, and where they leave it."""
 
+    __slots__ = ("_effective", "_state", "_unnamed", "entries")
+
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries: list[Entry] = list(entries)
-        self._effective = effective(self.entries)
+        self._effective = effective(self.entries) if self.entries else []
         self._state: Any = None
         self._unnamed: dict[tuple[str, datetime, str], int] | None = None
         if self._effective:
@@ -114,27 +117,28 @@ class Stream:
 
     def refuse(self, entry: Entry) -> Refusal | None:
         """Return why the stream does not accept the entry as its next, or None."""
-        module = MODULES.get(kind_of(entry.stream))
+        kind = kind_of(entry.stream)
+        module = MODULES.get(kind)
         if module is None:
             return Refusal("unknown_kind")
         if entry.time > entry.recorded_at + CLOCK_TOLERANCE:
             return Refusal("in_the_future")
-        if isinstance(entry.event, EntryWithdrawn | EntryCorrected):
+        if isinstance(entry.event, CORRECTIONS):
             return self._refuse_correction(entry, entry.event.version)
-        if not isinstance(entry.event, module.KINDS[kind_of(entry.stream)]):
+        if type(entry.event) not in ACCEPTED[kind]:
             return Refusal("not_of_this_kind")
         if not self._effective or self._effective[-1].time <= entry.time:
             reason = _refuse(module, self._state if self._effective else _begin(module, [entry]), entry)
             return Refusal(reason) if reason else None
         with_it = list(self._effective)
-        insort(with_it, entry, key=lambda x: x.order)
+        insort(with_it, entry, key=_ORDER)
         return _first(_fold(with_it)[1], entry)
 
     def add(self, entry: Entry) -> None:
         """Take an entry that was not refused."""
         in_order = not self._effective or self._effective[-1].time <= entry.time
         self.entries.append(entry)
-        if in_order and not isinstance(entry.event, EntryWithdrawn | EntryCorrected):
+        if in_order and not isinstance(entry.event, CORRECTIONS):
             module = MODULES[kind_of(entry.stream)]
             state = self._state if self._effective else _begin(module, [entry])
             self._effective.append(entry)
@@ -146,7 +150,7 @@ class Stream:
     def _refuse_correction(self, entry: Entry, version: int) -> Refusal | None:
         if not 1 <= version < entry.version or version > len(self.entries):
             return Refusal("no_such_version")
-        if isinstance(self.entries[version - 1].event, EntryWithdrawn | EntryCorrected):
+        if isinstance(self.entries[version - 1].event, CORRECTIONS):
             return Refusal("version_is_a_correction")
         if isinstance(entry.event, EntryCorrected):
             corrected_event(entry.event, self.entries[version - 1], f"{entry.stream}, EntryCorrected")
@@ -170,7 +174,7 @@ def _begin(module: ModuleType, entries: list[Entry]) -> Any:
 
 def _refuse(module: ModuleType, state: Any, entry: Entry) -> str | None:
     if module.OPENING:
-        opens = isinstance(entry.event, module.OPENING)
+        opens = type(entry.event) in module.OPENING
         if not state.opened and not opens:
             return "not_opened"
         if state.opened and opens and module is not agreements:
@@ -216,8 +220,10 @@ class Streams:
 
     def canonical(self, entry: Entry) -> Entry:
         """Return the entry with the data of a correction in the one notation that its target's type has."""
+        if not isinstance(entry.event, EntryCorrected):
+            return entry
         entries = self[entry.stream].entries
-        if not isinstance(entry.event, EntryCorrected) or not 1 <= entry.event.version <= len(entries):
+        if not 1 <= entry.event.version <= len(entries):
             return entry
         try:
             event = corrected_event(entry.event, entries[entry.event.version - 1], entry.stream)

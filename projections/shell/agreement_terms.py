@@ -12,10 +12,10 @@ import typer
 from ledger.entry import Fact
 from ledger.errors import BadTerms, NotFound
 from ledger.events import TermsPosted
+from ledger.instants import stamp
 from ledger.readings import READING_IDS, values
 from ledger.terms import BUILT_IN, Terms, Version, parse
 from ledger.text import clean
-from ledger.values import stamp
 from projections.judgement import Judgement
 from projections.shell import output
 from projections.shell.recording import Actor, append, built_in_fact, default_actor

@@ -12,16 +12,16 @@ from ledger import events as e
 from ledger.entry import Entry, event_data
 from ledger.errors import NotFound
 from ledger.events import EVENTS
+from ledger.instants import stamp
 from ledger.streams.acceptance import CLOCK_TOLERANCE, kind_of
 from ledger.text import clean
-from ledger.values import stamp
 from projections import claims, maintenance, outages, response_times
 from projections.evidence import reconciled
 from projections.figures import money_json
 from projections.history import folded
 from projections.judgement import Judgement
 from projections.shell import output
-from projections.shell.reports import one_of
+from projections.shell.filters import one_of
 from projections.shell.scope import Scope, bound, option_bound, reading, stream_id
 from projections.spans import SECOND
 
@@ -68,7 +68,7 @@ def log(
 
 def _bound(judgement: Judgement, at: date | datetime) -> datetime:
     """Return a date as the instant it begins at the default desk."""
-    return bound(judgement, at, judgement.zone_of("", judgement.rules_at(judgement.as_of)))
+    return bound(at, judgement.zone_of("", judgement.rules_at(judgement.as_of)))
 
 
 @reading

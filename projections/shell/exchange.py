@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +13,12 @@ from ledger.book import Ledger, Outcome, create
 from ledger.entry import Fact, from_line, to_line
 from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
+from ledger.memory import without_cycles
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
 from ledger.text import clean
 from projections.shell import output
-from projections.shell.reports import one_of
+from projections.shell.filters import one_of
 from projections.shell.scope import Scope, reading, writing
 
 SOURCES = ("native", "servicenow", "upptime")
@@ -62,9 +61,9 @@ def import_(
     try:
         batches = {f: _batch(f, source, zone, heads, attribute, decided_by) for f in files}
         facts = [fact for batch in batches.values() for fact in batch.facts]
-        origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts}
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
         outcome = ledger.judge(facts, by_content=True)
+        origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts} if outcome.rejects else {}
         for reject in outcome.rejects:
             file, fact = origin[id(reject.fact)], reject.fact
             reason = f"{fact.stream}, {fact.event.name}: {reject.what} ({reject.reason}); {reject.todo}"
@@ -145,9 +144,10 @@ def _batch(
         return native(file)
 
 
+@without_cycles()
 def native(file: str) -> Batch:
     """Return the facts of a stream file; a line without a command id gets one made of its content."""
-    batch, texts, seen = Batch(), dict[int, str](), Counter[str]()
+    batch, lines, seen = Batch(), dict[int, bytes](), dict[str, int]()
     name = "standard input" if file == "-" else file
     for number, text in stream_file.raw_lines(file):
         batch.rows += 1
@@ -156,18 +156,19 @@ def native(file: str) -> Batch:
         except BadLine as error:
             batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
             continue
-        texts[number] = text.decode()
-        batch.facts.append(_identified(fact, seen))
-    batch.raw = texts.__getitem__
+        lines[number] = text
+        batch.facts.append(fact if fact.command_id is not None else _identified(fact, seen))
+    batch.raw = lambda line: lines[line].decode()
     return batch
 
 
-def _identified(fact: Fact, seen: Counter[str]) -> Fact:
-    if fact.command_id is not None:
-        return fact
-    first = command_id(fact_prefix(fact), fact.event)
-    seen[first] += 1
-    return replace(fact, command_id=command_id(fact_prefix(fact), fact.event, seen[first] - 1))
+def _identified(fact: Fact, seen: dict[str, int]) -> Fact:
+    """Return a fact without a command id with one made of its content; `seen` counts those made before."""
+    found = command_id(fact_prefix(fact), fact.event)
+    times = seen[found] = seen.get(found, 0) + 1
+    if times > 1:
+        found = command_id(fact_prefix(fact), fact.event, times - 1)
+    return Fact(fact.stream, fact.time, fact.event, fact.actor, found, fact.line)
 
 
 def _refused(bad: list[tuple[str, BadRow]]) -> LedgerError:

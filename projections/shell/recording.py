@@ -19,10 +19,11 @@ from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, parsed_event, to_line
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, EntryCorrected, Event, EvidenceRecorded, TimeframeDetermined
+from ledger.instants import stamp
 from ledger.store.address import shown
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
 from ledger.text import clean, identifier, strict_json
-from ledger.values import Money, stamp
+from ledger.values import Money
 from projections import outages
 from projections.history import folded
 from projections.shell import output

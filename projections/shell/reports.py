@@ -1,90 +1,25 @@
-"""The reports a support lead asks for: compliance, queue, order, availability."""
+"""The reports a support lead asks for: compliance, queue, order, availability, commitments.
+
+The views answer where they can; readings or terms of one's own, and stream files, are judged from the entries.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
 
-from projections import commitments as promises
-from projections import handling_order, response_times, totals
-from projections.availability import Downtime, findings
-from projections.judgement import Judgement
-from projections.response_times import State
 from projections.shell import output
-from projections.shell.scope import Scope, bound, option_bound, period_of, reading
-from projections.spans import SECOND
+from projections.shell.filters import filters, one_of
+from projections.shell.scope import Scope, option_bound, period_of, reading
+from projections.totals import COUNTED, GROUPS
+from projections.views.answers import Answers
 
 Filter = Annotated[str | None, typer.Option()]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE|T", help="received at or after")]
 Until = Annotated[str | None, typer.Option("--until", metavar="DATE|T", help="received before")]
 BREACHES = ("breached", "overdue")
-VERDICTS = totals.COUNTED
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which cases to show; what is not given does not matter."""
-
-    customer: str | None
-    service: str | None
-    priority: str | None
-    channel: str | None
-    kind: str | None
-    begin: date | datetime | None
-    end: date | datetime | None
-
-    def passes(self, judgement: Judgement, stream: str, state: State, priority: str | None = None) -> bool:
-        """Return whether a case is one of them, of any priority unless it is given.
-
-        Dates are read in the zone of the customer's desk.
-        """
-        case = state.case
-        if not all(
-            wanted in (None, given)
-            for wanted, given in (
-                (self.customer, case.customer),
-                (self.service, case.service),
-                (self.priority, priority or self.priority),
-                (self.channel, case.channel),
-            )
-        ):
-            return False
-        if self.kind not in (None, stream.partition(":")[0], getattr(case, "kind", None)):
-            return False
-        zone = judgement.zone_of(case.customer, judgement.rules_at(judgement.as_of))
-        received_at = state.opening.time
-        after = self.begin is None or bound(judgement, self.begin, zone) <= received_at
-        return after and (self.end is None or received_at < bound(judgement, self.end, zone))
-
-
-def filters(
-    customer: str | None,
-    service: str | None,
-    priority: str | None,
-    channel: str | None,
-    kind: str | None,
-    begin: str | None,
-    end: str | None,
-) -> Filters:
-    """Return the filters that options give; a usage error for a value no case can have."""
-    choices: list[tuple[str, str | None, tuple[str, ...]]] = [
-        ("--priority", priority, ("high", "medium", "low")),
-        ("--channel", channel, ("phone", "email", "chat", "web", "video", "on_site", "monitoring")),
-    ]
-    for hint, value, allowed in choices:
-        one_of(hint, value, allowed)
-    return Filters(
-        customer, service, priority, channel, kind, option_bound(begin, "--from"), option_bound(end, "--until")
-    )
-
-
-def one_of(hint: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    """Raise a usage error when an option's value is none of those allowed."""
-    if value is not None and value not in allowed:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(allowed)}", param_hint=hint)
+PROMISES = ("met", "breached", "open", "overdue", "cancelled", "short_notice")
 
 
 @reading
@@ -109,33 +44,28 @@ def compliance(
       sla-ledger compliance --by month --format csv
       sla-ledger compliance --verdict overdue --fail-on breach
     """
-    one_of("--by", by, tuple(totals.GROUPS))
-    one_of("--verdict", verdict, VERDICTS)
+    one_of("--by", by, tuple(GROUPS))
+    one_of("--verdict", verdict, COUNTED)
     one_of("--fail-on", fail_on, ("breach",))
     chosen = filters(customer, service, priority, channel, kind, begin, end)
-    judgement = scope.judgement()
-    zone = judgement.zone_of("", judgement.rules_at(judgement.as_of))
-    judged_at = None if chosen.end is None else bound(judgement, chosen.end, zone) - SECOND
-    found = [
-        v
-        for v in response_times.findings(judgement, judged_at, lambda s, state: chosen.passes(judgement, s, state))
-        if chosen.passes(judgement, v.stream, v.state, v.priority) and verdict in (None, v.verdict)
-    ]
-    if by:
-        output.rows(scope, totals.totals(found, by))
-    else:
-        columns = (
-            "case",
-            "customer",
-            "priority",
-            "received_at",
-            "due_at",
-            "responded_at",
-            "late_by_seconds",
-            "verdict",
-        )
-        output.rows(scope, [v.as_json() for v in found], columns, "compliance")
-    if fail_on and any(v.verdict in BREACHES for v in found):
+
+    def ask(views: Answers) -> tuple[list[dict[str, Any]], bool]:
+        wanted = chosen.wanted(views, verdict)
+        if by:
+            found = views.totals(by, wanted)
+            return found, any(found[-1][name] for name in BREACHES)
+        found = list(views.compliance(wanted))
+        return found, any(row["verdict"] in BREACHES for row in found)
+
+    answer = scope.ask(ask)
+    if answer is None:
+        from projections.shell import plain_reports
+
+        answer = plain_reports.compliance(scope, chosen, by, verdict)
+    found, late = answer
+    columns = ("case", "customer", "priority", "received_at", "due_at", "responded_at", "late_by_seconds", "verdict")
+    output.rows(scope, found, *(() if by else (columns, "compliance")))
+    if fail_on and late:
         raise typer.Exit(3)
 
 
@@ -151,15 +81,24 @@ def queue(
     Example:
       sla-ledger queue --as-of 2026-03-27T14:00:00Z
     """
-    judgement = scope.judgement()
-    chosen = filters(customer, service, None, None, None, None, None)
-    verdicts = response_times.findings(judgement, None, lambda s, state: chosen.passes(judgement, s, state))
-    output.rows(
-        scope,
-        handling_order.queue(judgement, verdicts),
-        ("rank", "case", "customer", "priority", "received_at", "due_at", "remaining_seconds", "at_risk", "verdict"),
-        "queue",
+    chosen = filters(customer, service)
+    found = scope.ask(lambda views: views.queue(chosen.wanted(views)))
+    if found is None:
+        from projections.shell import plain_reports
+
+        found = plain_reports.queue(scope, chosen)
+    columns = (
+        "rank",
+        "case",
+        "customer",
+        "priority",
+        "received_at",
+        "due_at",
+        "remaining_seconds",
+        "at_risk",
+        "verdict",
     )
+    output.rows(scope, found, columns, "queue")
 
 
 @reading
@@ -183,16 +122,23 @@ def order(
       sla-ledger order --totals --from 2026-01-01
     """
     chosen = filters(customer, service, priority, channel, kind, begin, end)
-    judgement = scope.judgement()
-    found = [h for h in handling_order.findings(judgement) if chosen.passes(judgement, h.stream, h.state, h.priority)]
+
+    def ask(views: Answers) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        wanted = chosen.wanted(views)
+        return ([], views.order_totals(wanted)) if totals else (list(views.order(wanted)), {})
+
+    answer = scope.ask(ask)
+    if answer is None:
+        from projections.shell import plain_reports
+
+        answer = plain_reports.order(scope, chosen)
+    found, summed = answer
     if totals:
-        summed = handling_order.totals(found)
-        output.thing(
-            scope, summed, [f"{name.replace('_', ' ')}: {output.cell(value)}" for name, value in summed.items()]
-        )
+        lines = [f"{name.replace('_', ' ')}: {output.cell(value)}" for name, value in summed.items()]
+        output.thing(scope, summed, lines)
     else:
         columns = ("case", "priority", "received_at", "handled_at", "overtook", "overtaken_by")
-        output.rows(scope, [h.as_json() for h in found], columns, "order")
+        output.rows(scope, found, columns, "order")
 
 
 @reading
@@ -212,6 +158,8 @@ def availability(
     Example:
       sla-ledger availability --year 2025 --customer acme
     """
+    from projections.availability import Downtime, findings
+
     judgement = scope.judgement()
     if year is not None and (begin or end):
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")
@@ -250,19 +198,12 @@ def commitments(
       sla-ledger commitments --year 2025 --totals
       sla-ledger commitments --kind licence_manual --fail-on breach
     """
-    one_of("--verdict", verdict, promises.VERDICTS)
+    from projections import commitments as promises
+    from projections.shell import plain_reports
+
+    one_of("--verdict", verdict, PROMISES)
     one_of("--fail-on", fail_on, ("breach",))
-    judgement = scope.judgement()
-    one_of("--kind", kind, tuple(promises.kinds(judgement)))
-    period = period_of(judgement, year, None, None)("") if year is not None else None
-    found = [
-        c
-        for c in promises.findings(judgement)
-        if (period is None or period[0] <= c.since < period[1])
-        and kind in (None, c.kind)
-        and customer in (None, c.customer)
-        and verdict in (None, c.verdict)
-    ]
+    found = plain_reports.commitments(scope, year, kind, customer, verdict)
     if totals:
         output.rows(scope, promises.totals(found))
     else:

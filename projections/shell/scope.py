@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ledger import clock
-from ledger.errors import BadTerms, LedgerError, NotFound
+from ledger.errors import BadTerms, LedgerError, NotFound, StorageFailed
+from ledger.instants import day, instant, seconds
 from ledger.text import clean
-from ledger.values import day, instant
-from projections.history import History
-from projections.judgement import Judgement
-from projections.spans import Span
+
+if TYPE_CHECKING:
+    from ledger.entry import Entry
+    from ledger.store.reading import Reader
+    from projections.history import History
+    from projections.judgement import Judgement
+    from projections.spans import Span
+    from projections.views.answers import Answers
+
+_Answer = TypeVar("_Answer")
 
 Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, or - for standard input")]
 Format = Annotated[str | None, typer.Option(metavar="FORMAT", help="table, json, jsonl, csv or tsv")]
@@ -29,6 +41,9 @@ READING_OPTIONS: dict[str, Any] = {
     "at_entry": Annotated[int | None, typer.Option(metavar="N", help="only entries up to this position")],
     "terms": Annotated[str | None, typer.Option(metavar="ID", help="judge everything by this version of the terms")],
     "reading": Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="take another reading; repeatable")],
+    "views": Annotated[
+        str | None, typer.Option(metavar="FILE", help="where findings are kept (default: beside the ledger)")
+    ],
     "format": Format,
     "json": Json,
 }
@@ -47,24 +62,100 @@ class Scope:
     terms: str | None = None
     readings: dict[str, str] = field(default_factory=dict)
     format: str | None = None
+    views: str | None = None
 
     def history(self) -> History:
         """Return what is known in this scope."""
-        history = History(self._entries())
+        from projections.history import History
+
+        history = History(self.entries())
         if self.at_entry is not None:
             history = history.at_entry(self.at_entry)
         return history.known_at(self.known_at) if self.known_at is not None else history
 
     def judgement(self, history: History | None = None, as_of: datetime | None = None) -> Judgement:
         """Return the entries, instant and terms to judge with; the instant is now unless one was given."""
+        from projections.judgement import Judgement
+
         at = self.as_of or as_of or clock.now()
         known = self.history() if history is None else history
         return Judgement(known, at, changes=dict(self.readings), terms=self.terms)
 
+    def ask(self, question: Callable[[Answers], _Answer]) -> _Answer | None:
+        """Return what the views answer, brought up to the ledger first; None when the entries have to be asked instead.
+
+        Views that turn out to be damaged are made anew, once.
+        """
+        if self.is_stream_file or self.readings or self.terms or self.known_at or self.at_entry is not None:
+            return None
+        from projections.shell.output import note
+        from projections.views import opening
+        from projections.views.answers import Answers, NotKept
+        from projections.views.tables import Damaged
+
+        at = seconds(self.as_of or clock.now())
+        with closing(self.reader()) as reader:
+            for last_try in (False, True):
+                try:
+                    with closing(self.kept(reader)) as connection:
+                        found = Answers(connection, at)
+                        return question(found) if found.is_settled() else None
+                except NotKept:
+                    return None
+                except opening.Unwritable as error:
+                    note(f"the views cannot be kept at {self.views_path}: {error}; reading the entries instead")
+                    return None
+                except (Damaged, sqlite3.DatabaseError) as error:
+                    if last_try:
+                        what = f"the views cannot be read: {error}"
+                        raise StorageFailed(str(self.views_path), what, "name another file: --views FILE") from error
+                    note(f"the views are made anew: {error}")
+                    self.rebuild(reader)
+        return None
+
+    def kept(self, reader: Reader) -> sqlite3.Connection:
+        """Return the views of the ledger, caught up."""
+        from projections.shell.output import note, progress
+        from projections.views import opening
+
+        with progress("bringing the views up to the ledger") as done:
+            return opening.current(self.views_path, reader, note, done)
+
+    def rebuild(self, reader: Reader, jobs: int = 1) -> int:
+        """Build the views from nothing, and return the position they are true for."""
+        from projections.shell.output import progress
+        from projections.views import opening
+
+        with progress("building the views") as done:
+            return opening.rebuild(self.views_path, reader, done, jobs=jobs)
+
+    def reader(self) -> Reader:
+        """Return the ledger's rows as they are stored, to be closed after use."""
+        from ledger.store.address import reader_at
+
+        return reader_at(self.db)
+
+    @property
+    def is_stream_file(self) -> bool:
+        """Whether a stream file is read, or standard input, in place of a ledger."""
+        return self.db == "-" or self.db.endswith(".jsonl")
+
+    @property
+    def views_path(self) -> Path:
+        """Where the findings are kept: beside a ledger's file, in the user's cache for a database."""
+        from ledger.store.address import is_database, shown
+
+        if self.views or not is_database(self.db):
+            return Path(self.views or f"{self.db}.views")
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sla-ledger")
+        with suppress(OSError):  # said by whoever writes there
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
+
     @property
     def path(self) -> str:
         """The address of the ledger to record to; refused when it is not one."""
-        if self.db == "-" or self.db.endswith(".jsonl"):
+        if self.is_stream_file:
             raise LedgerError(
                 clean(self.db),
                 "a stream file is only read, never written",
@@ -72,31 +163,34 @@ class Scope:
             )
         return self.db
 
-    def _entries(self) -> Any:
-        if self.db == "-" or self.db.endswith(".jsonl"):
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries of the ledger."""
+        if self.is_stream_file:
             from ledger.store.stream_file import read
 
-            return read(self.db)
+            yield from read(self.db)
+            return
         from ledger.book import Ledger
 
         ledger = Ledger(self.db, "ro")
         try:
-            return list(ledger.entries())
+            yield from ledger.entries()
         finally:
             ledger.close()
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that concern reading; it is called with a Scope first."""
-    return _with_options(command, READING_OPTIONS)
+    return with_options(command, READING_OPTIONS)
 
 
 def writing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that records the options --db and --format; it is called with a Scope first."""
-    return _with_options(command, WRITING_OPTIONS)
+    return with_options(command, WRITING_OPTIONS)
 
 
-def _with_options(command: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+def with_options(command: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """Give a command options that make its scope; those given after the command's name win."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for name, p in signature.parameters.items() if name != "scope"]
     shared = [
@@ -146,6 +240,7 @@ def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:
         chosen.get("terms"),
         readings,
         chosen.get("format"),
+        chosen.get("views"),
     )
 
 
@@ -175,9 +270,11 @@ def option_bound(text: str | None, hint: str) -> date | datetime | None:
         raise typer.BadParameter(f"{clean(text)!r}: {error}", param_hint=hint) from None
 
 
-def bound(judgement: Judgement, at: date | datetime, zone: tzinfo) -> datetime:
+def bound(at: date | datetime, zone: tzinfo) -> datetime:
     """Return an instant as it is, and a date as the instant it begins in a zone."""
-    return at if isinstance(at, datetime) else judgement.instant_of(at, zone)
+    from projections.business_time import begin_of
+
+    return at if isinstance(at, datetime) else begin_of(at, zone)
 
 
 def period_of(
@@ -194,7 +291,7 @@ def period_of(
 
     def period(customer: str) -> Span:
         zone = judgement.zone_of(customer, judgement.rules_at(judgement.as_of))
-        span = bound(judgement, first, zone), bound(judgement, last, zone)
+        span = bound(first, zone), bound(last, zone)
         if not span[0] < span[1]:
             raise typer.BadParameter("--from must come before --until", param_hint="--from")
         return span

@@ -1,0 +1,151 @@
+"""Reading a ledger's rows as they are stored, past the library: what views, replays and single streams are read by.
+
+Nothing heavy is imported here; a command that only reads starts quickly. Writing goes through `ledger.book`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from ledger.errors import LedgerBroken, NoLedger, StorageFailed
+
+APPLICATION_ID = 0x534C414C  # "SLAL"
+FORMAT = 1
+LOCK_SECONDS = 30
+EVERYTHING = 2**62
+
+Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+
+_COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+
+
+class Reader(Protocol):
+    """What every store can be asked for."""
+
+    def last_position(self) -> int:
+        """Return the position of the last entry, 0 for none."""
+
+    def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
+        """Yield the entries in `(after, up_to]` in order of position."""
+
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
+        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams that have entries in `(after, up_to]`."""
+
+    def at(self, positions: Iterable[int]) -> list[Stored]:
+        """Return the entries at these positions."""
+
+    def bounds(self, first: str, until: str, parts: int) -> list[str]:
+        """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
+
+    def count(self) -> int:
+        """Return how many entries there are."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+def uri(path: Path, mode: str) -> str:
+    """Return the address of a database file; mode: `ro`, `rw` or `rwc`."""
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def is_interrupted(path: Path) -> bool:
+    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
+    journal = path.with_name(path.name + "-journal")
+    return journal.exists() and journal.stat().st_size > 0
+
+
+def check_is_ledger(path: Path) -> None:
+    """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
+    with contextlib.closing(connect(path)):
+        pass
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a reading connection to a ledger; NoLedger when there is none, StorageFailed for another file."""
+    if not path.exists():
+        raise NoLedger(str(path))
+    todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
+    try:
+        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
+        connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+            connection.execute(f"PRAGMA {pragma}")
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        made_by = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
+    if found != APPLICATION_ID:
+        raise StorageFailed(str(path), "this file is not a ledger", todo)
+    if made_by != FORMAT:
+        what = f"this ledger has format {made_by}, not {FORMAT}"
+        raise StorageFailed(str(path), what, "use the program that made it")
+    return connection
+
+
+class FileReader:
+    """Reads the rows of a ledger in a SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = connect(path)
+
+    def last_position(self) -> int:
+        """Return the position of the last entry, 0 for none."""
+        return int(next(self._read("SELECT coalesce(max(rowid), 0) FROM stored_events"))[0])
+
+    def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
+        """Yield the entries in `(after, up_to]` in order of position."""
+        return self._read(f"{_COLUMNS} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
+
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
+        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
+        return self._read(
+            f"{_COLUMNS} WHERE originator_id >= ? AND originator_id < ? AND +rowid <= ?"
+            " ORDER BY originator_id, originator_version",
+            first,
+            until,
+            up_to,
+        )
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams that have entries in `(after, up_to]`."""
+        found = self._read("SELECT originator_id FROM stored_events WHERE rowid > ? AND rowid <= ?", after, up_to)
+        return list(dict.fromkeys(row[0] for row in found))
+
+    def at(self, positions: Iterable[int]) -> list[Stored]:
+        """Return the entries at these positions."""
+        return [row for p in positions for row in self._read(f"{_COLUMNS} WHERE rowid = ?", p)]
+
+    def bounds(self, first: str, until: str, parts: int) -> list[str]:
+        """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
+        last = self.last_position()
+        positions = range(1, last + 1, max(1, last // 4096))
+        one = "SELECT originator_id FROM stored_events WHERE rowid = ?"
+        ids = sorted(row[0] for p in positions for row in self._read(one, p) if first <= row[0] < until)
+        return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
+
+    def count(self) -> int:
+        """Return how many entries there are."""
+        return int(next(self._read("SELECT count(*) FROM stored_events"))[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _read(self, statement: str, *values: object) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            if "malformed" in str(error) or "not a database" in str(error):
+                todo = "restore the ledger from a copy; something else than this program wrote to it"
+                raise LedgerBroken(str(self.path), f"the file is damaged: {error}", todo) from error
+            todo = "check the disk and the file, then try again"
+            raise StorageFailed(str(self.path), f"the store failed: {error}", todo) from error

@@ -1,0 +1,92 @@
+"""Keeping the ledger and its views in order: rebuild, verify."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ledger.errors import LedgerError
+from projections.shell import output
+from projections.shell.scope import READING_OPTIONS, Scope, reading, with_options
+
+_NO_VIEWS_FILE: dict[str, Any] = {name: option for name, option in READING_OPTIONS.items() if name != "views"}
+
+
+def verifying(command: Any) -> Any:
+    """Give a command the options that concern reading; --views after its name is a question of its own."""
+    return with_options(command, _NO_VIEWS_FILE)
+
+
+@reading
+def rebuild(
+    scope: Scope,
+    jobs: Annotated[int, typer.Option(metavar="N", min=0, help="processes that share the work; 0: one a core")] = 0,
+) -> None:
+    """Build the views from nothing: all findings that reports show, judged anew from the entries.
+
+    \b
+    Example:
+      sla-ledger rebuild
+    """
+    _check(scope)
+    with closing(scope.reader()) as reader:
+        position = scope.rebuild(reader, jobs)
+    output.note(f"{scope.views_path}: the views are true for entry {position}")
+
+
+@verifying
+def verify(
+    scope: Scope,
+    views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
+) -> None:
+    """Read every entry again: each can be read, none is missing. With --views, compare the views with a rebuild too.
+
+    Exit status 4 when the ledger is damaged, 1 when only the views are.
+
+    \b
+    Example:
+      sla-ledger verify --views
+    """
+    found: dict[str, Any] = {"entries": sum(1 for _ in scope.entries()), "views": None}
+    lines = [f"{found['entries']} entries: each can be read, none is missing"]
+    if views:
+        _check(scope)
+        differences = _compared(scope)
+        found["views"] = {"file": str(scope.views_path), "differences": differences}
+        equal = "equal to a rebuild" if not differences else f"{len(differences)} rows differ from a rebuild:"
+        lines += [f"{scope.views_path}: {equal}", *(f"  {d}" for d in differences)]
+    output.thing(scope, found, lines)
+    if views and differences:
+        raise LedgerError(str(scope.views_path), "the views are not what the entries give", "sla-ledger rebuild")
+
+
+def _check(scope: Scope) -> None:
+    if scope.is_stream_file:
+        raise LedgerError(
+            scope.db, "a stream file has no views", "import it into a ledger: sla-ledger import --verbatim"
+        )
+
+
+def _compared(scope: Scope) -> list[str]:
+    """Return where the views differ from views built from nothing for the same entry."""
+    from projections.views import opening
+    from projections.views.file import opened
+    from projections.views.tables import Damaged
+
+    if not scope.views_path.exists():
+        raise LedgerError(str(scope.views_path), "there are no views here", "build them: sla-ledger rebuild")
+    with closing(scope.reader()) as reader, tempfile.TemporaryDirectory() as folder:
+        try:
+            with closing(opened(scope.views_path)) as kept:
+                position = opening.true_for(kept, reader)
+        except (Damaged, sqlite3.DatabaseError) as error:
+            return [f"they cannot be read: {error}"]
+        with output.progress("building views to compare with") as done:
+            opening.build(Path(folder, "views"), reader, position, done, os.cpu_count() or 1)
+        return opening.differences(scope.views_path, Path(folder, "views"))

@@ -1,0 +1,1 @@
+"""Findings kept in a SQLite file beside the ledger: a cache for reports, true up to a position, disposable."""

@@ -1,0 +1,272 @@
+"""What reports ask of the views: rows in their fixed shapes, verdicts settled at the instant of the question."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from projections.clauses import RANKS, in_order
+from projections.figures import truncated
+from projections.grounds import Beyond, Clock, Grounds, Unsettled
+from projections.totals import COUNTED, summed
+from projections.views.file import State
+from projections.views.tables import (
+    CASE_COLUMNS,
+    CUSTOMER,
+    GROUP_COLUMN,
+    POSITION,
+    PRIORITY,
+    RECEIVED,
+    REQUEST_KIND,
+    STEPS,
+    UNSETTLED,
+    VERDICT,
+    Damaged,
+    decode,
+    unsealed,
+)
+
+_unsettled = msgspec.json.Decoder(Unsettled).decode
+Row = tuple[Any, ...]
+
+
+class NotKept(Exception):
+    """The views do not hold the answer; the entries do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which cases to show; what is None does not matter. period: of a customer, the instants of receipt, half-open."""
+
+    customer: str | None = None
+    service: str | None = None
+    priority: str | None = None
+    channel: str | None = None
+    kind: str | None = None
+    verdict: str | None = None
+    period: Callable[[str], tuple[int | None, int | None]] | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Wanted()
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Return the condition on the columns of a case, and its values; a period is looked at row by row."""
+        terms, values = ["1"], list[Any]()
+        for column in ("customer", "service", "priority", "channel"):
+            if getattr(self, column) is not None:
+                terms.append(f"c.{column} = ?")
+                values.append(getattr(self, column))
+        if self.kind is not None:
+            terms.append("(c.kind = ? OR c.request_kind = ?)")
+            values += [self.kind, self.kind]
+        return " AND ".join(terms), values
+
+    def in_period(self, row: Row) -> bool:
+        """Return whether a case was received in the period."""
+        if self.period is None:
+            return True
+        begin, end = self.period(row[CUSTOMER])
+        return (begin is None or begin <= row[RECEIVED]) and (end is None or row[RECEIVED] < end)
+
+    def passes(self, row: Row) -> bool:
+        """Return whether a case is one of those wanted."""
+        return (
+            self.customer in (None, row[CUSTOMER])
+            and self.service in (None, row[5])
+            and self.priority in (None, row[PRIORITY])
+            and self.channel in (None, row[6])
+            and self.kind in (None, row[2], row[REQUEST_KIND])
+            and self.in_period(row)
+        )
+
+
+class Answers:
+    """The views of a ledger, asked at an instant later than every fact they know."""
+
+    def __init__(self, connection: sqlite3.Connection, as_of: int) -> None:
+        self._connection, self.as_of = connection, as_of
+        self._state = State(connection)
+        self._grounds: Grounds | None = None
+        self._clocks: dict[int, Clock] = {}
+
+    @property
+    def grounds(self) -> Grounds:
+        """What the cases were judged on."""
+        if self._grounds is None:
+            self._grounds = self._state.grounds_without_clocks()
+        return self._grounds
+
+    def _clock(self, index: int) -> Clock:
+        if index not in self._clocks:
+            self._clocks[index] = self._state.clock(index)
+        return self._clocks[index]
+
+    def is_settled(self) -> bool:
+        """Whether every fact known lies before the instant, and no verdict depends on the period asked for (R26)."""
+        return bool(self._state.get("last_time") < self.as_of and not self._state.get("is_movable"))
+
+    def compliance(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        """Yield the finding on every case wanted, in order of receipt."""
+        for row in self._cases(wanted):
+            found = self.finding(row)
+            if wanted.verdict in (None, found["verdict"]):
+                yield found
+
+    def totals(self, by: str, wanted: Wanted) -> list[dict[str, Any]]:
+        """Return a row for each value of `by` and a last one for all."""
+        counts: dict[str, dict[str, int]] = {}
+
+        def count(item: str, verdict: str, cases: int = 1) -> None:
+            if wanted.verdict in (None, verdict):
+                counts.setdefault(item, dict.fromkeys(COUNTED, 0))[verdict] += cases
+
+        if wanted.is_everything:
+            for kept in self._connection.execute("SELECT * FROM totals WHERE grouped = ?", (by,)):
+                _, item, verdict, cases = unsealed(kept)
+                count(item, verdict, cases)
+            rows = self._cases(wanted, "c.verdict IS NULL")
+        else:
+            rows = self._cases(wanted)
+        for case in rows:
+            count(case[GROUP_COLUMN[by]], case[VERDICT] or self.settled(case)["verdict"])
+        return summed(by, counts)
+
+    def queue(self, wanted: Wanted) -> list[dict[str, Any]]:
+        """Return the unanswered cases in the order to handle them, paused ones last and without rank."""
+        cases = [(case, self.settled(case)) for case in self._cases(wanted, "c.verdict IS NULL")]
+        by_priority = self.grounds.by_priority
+        cases.sort(key=lambda c: (c[1]["verdict"] == "paused", RANKS[c[0][PRIORITY]] if by_priority else 0))
+        rows, rank = list[dict[str, Any]](), 0
+        for case, now in cases:
+            rank += now["verdict"] != "paused"
+            rows.append(
+                {
+                    "rank": None if now["verdict"] == "paused" else rank,
+                    "case": case[1],
+                    "customer": case[CUSTOMER],
+                    "priority": case[PRIORITY],
+                    "received_at": case[8],
+                    "due_at": case[9],
+                    "remaining_seconds": now["remaining"],
+                    "at_risk": now["at_risk"],
+                    "verdict": now["verdict"],
+                    "doubts": decode(case[18]),
+                }
+            )
+        return rows
+
+    def order(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        """Yield how many cases each case wanted overtook, and by how many it was overtaken, in order of receipt."""
+        clauses = in_order(["§prioritisation", "§order-of-handling"])
+        for case, kept in self._handled(wanted):
+            steps = decode(case[STEPS])
+            because = {p for step in steps for p in step}
+            if kept[5] is not None:
+                because.update(self._steps_of(kept[5])[0])
+            for _, passer in decode(kept[6]):
+                receipt, _, ended = self._steps_of(passer)
+                because.update(receipt, ended)
+            yield {
+                "case": case[1],
+                "priority": case[PRIORITY],
+                "received_at": case[8],
+                "handled_at": case[10],
+                "overtook": kept[3],
+                "overtaken_by": kept[4],
+                "terms": self.grounds.rules_at(case[RECEIVED]).id,
+                "clauses": clauses,
+                "because": sorted(because),
+                "doubts": [],
+            }
+
+    def order_totals(self, wanted: Wanted) -> dict[str, Any]:
+        """Return how many cases wanted were handled, and how many of them in turn."""
+        names = ("handled", "out_of_turn", "overtaken", "overtakings")
+        sums = dict.fromkeys(names, 0)
+        if wanted.is_everything:
+            sums = {name: self._state.get(name) for name in names}
+        else:
+            for _, kept in self._handled(wanted):
+                sums["handled"] += kept[8] is not None
+                sums["out_of_turn"] += kept[8] is not None and kept[3] > 0
+                sums["overtaken"] += kept[4] > 0
+                sums["overtakings"] += kept[3]
+        handled, in_turn = sums["handled"], sums["handled"] - sums["out_of_turn"]
+        return {**sums, "in_turn_percent": truncated(Fraction(in_turn, handled) * 100, 2) if handled else None}
+
+    def finding(self, case: Row) -> dict[str, Any]:
+        """Return the finding on a case in its fixed shape."""
+        now = self.settled(case) if case[VERDICT] is None else None
+        return {
+            "case": case[1],
+            "kind": case[2],
+            "request_kind": case[REQUEST_KIND],
+            "customer": case[CUSTOMER],
+            "service": case[5],
+            "channel": case[6],
+            "priority": case[PRIORITY],
+            "received_at": case[8],
+            "due_at": case[9],
+            "responded_at": case[10],
+            "paused_seconds": case[11] if now is None else now["paused"],
+            "business_seconds": case[12] if now is None else now["business"],
+            "late_by_seconds": case[13] if now is None else now["late"],
+            "verdict": case[VERDICT] if now is None else now["verdict"],
+            "terms": case[15],
+            "clauses": decode(case[16]),
+            "because": decode(case[17]),
+            "doubts": decode(case[18]),
+        }
+
+    def settled(self, case: Row) -> dict[str, Any]:
+        """Return verdict, business time, lateness, time left and risk of an unanswered case at the instant asked."""
+        if case[UNSETTLED] is None:
+            raise NotKept
+        u, at, received = _unsettled(case[UNSETTLED]), self.as_of, case[RECEIVED]
+        clock = self._clock(u.clock)
+        try:
+            now, begun = clock.passed(at), clock.passed(received)
+            paused = u.paused + (now - clock.passed(u.waiting) if u.waiting is not None else 0)
+            due = None if u.due is None else clock.passed(u.due)
+        except Beyond:
+            raise NotKept from None
+        late = at - u.due if u.due is not None and at > u.due else None
+        left = None if due is None else due - now if late is None else -late
+        share, of = self.grounds.rules_at(received).at_risk
+        return {
+            "verdict": "overdue" if late is not None else u.verdict,
+            "paused": paused,
+            "business": now - begun - paused,
+            "late": late,
+            "remaining": left,
+            "at_risk": due is not None and left is not None and (left < 0 or left * of <= share * (due - begun)),
+        }
+
+    def _cases(self, wanted: Wanted, condition: str = "1") -> Iterator[Row]:
+        where, values = wanted.where()
+        columns = ", ".join(f"c.{name.strip()}" for name in CASE_COLUMNS.split(","))
+        statement = f"SELECT {columns} FROM cases c WHERE {where} AND {condition} ORDER BY c.received, c.position"  # noqa: S608
+        for case in self._connection.execute(statement, values):
+            found = unsealed(case)
+            if wanted.in_period(found):
+                yield found
+
+    def _handled(self, wanted: Wanted) -> Iterator[tuple[Row, Row]]:
+        for case in self._cases(wanted):
+            kept = self._connection.execute("SELECT * FROM handling WHERE position = ?", (case[POSITION],)).fetchone()
+            if kept is None:
+                raise Damaged(f"the handling of {case[1]} is missing")
+            yield case, unsealed(kept)
+
+    def _steps_of(self, position: int) -> Any:
+        row = self._connection.execute("SELECT steps FROM cases WHERE position = ?", (position,)).fetchone()
+        if row is None:
+            raise Damaged(f"the case that entry {position} opens is missing")
+        return decode(row[0])

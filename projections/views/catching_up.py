@@ -1,0 +1,275 @@
+"""Bringing the views up to the ledger's last entry: what new entries touch is judged again, the rest stands.
+
+To the byte what building from nothing gives; whenever that is the quicker way, or new entries change what everything
+rests on, the views are built anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ledger.clock import now
+from ledger.store.reading import EVERYTHING, Reader
+from projections.grounds import CONTEXT, GENERIC, Customer, Grounds
+from projections.overtaking import Key, Stay, Walk, joined
+from projections.replay import SHIFT, Case, cases, unreadable
+from projections.views.building import write_totals
+from projections.views.file import State, TooMuch, mark
+from projections.views.rows import MASK, case_row, grouped, handling_row, left_at, rank
+from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
+
+MOST = 50_000  # new entries that are worth catching up with one by one
+CASES = ("incident:", "request:")
+DOWNTIME = ("outage:", "maintenance:", "monitoring:", "claim:")
+
+
+def kind_range(kind: str) -> tuple[str, str]:
+    """Return the first stream id of a kind and the first one after it."""
+    return f"{kind}:", f"{kind};"
+
+
+def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last: int) -> None:
+    """Bring the views from one position to a later one, in one transaction that the caller holds."""
+    if last - position > max(MOST, position // 4):
+        raise TooMuch
+    state, grounds = State(connection), State(connection).grounds()
+    touched = reader.streams_after(position, last)
+    streams = {s for s in touched if s.startswith(CASES)}
+    kinds = {s.partition(":")[0] for s in touched}
+    if kinds & set(CONTEXT):
+        if "terms" in kinds or ("calendar" in kinds and any(r.holidays for r in grounds.rules)):
+            raise TooMuch
+        later = grounds_of(reader, last, years_of(grounds))
+        streams |= set(_moved_by(connection, grounds, later))
+        grounds = later
+        state.put_grounds(grounds)
+    found = judged(reader, streams, grounds, last)
+    if any(c.figures is None and not grounds.rules_at(c.received).plain for c in found):
+        raise TooMuch  # a case outside the years of the clocks: they are laid out anew
+    times = [c.last_time for c in found]
+    if kinds.intersection(k[:-1] for k in DOWNTIME) or kinds & set(CONTEXT):
+        connection.execute("DELETE FROM availability")
+    before = _replace(connection, streams, found)
+    _handle(connection, before, found, grounds.by_priority)
+    state.put(
+        position=last,
+        mark=mark(reader.at([last])[0]),
+        last_time=max([state.get("last_time"), grounds.last_time, *times]),
+    )
+
+
+def grounds_of(reader: Reader, up_to: int, years: range) -> Grounds:
+    """Return what the cases of a ledger are judged by, all of it seen."""
+    from ledger.store.mapper import from_state
+    from projections.grounding import grounds
+    from projections.history import History
+    from projections.judgement import Judgement
+
+    rows = [row for kind in CONTEXT for row in reader.rows_by_stream(*kind_range(kind), up_to)]
+    history = History(from_state(*row) for row in sorted(rows, key=lambda r: r[0]))
+    return grounds(Judgement(history, datetime.max.replace(tzinfo=UTC, microsecond=0)), years)
+
+
+def years_of(grounds: Grounds) -> range:
+    """Return the calendar years that clocks cover."""
+    first = next(iter(grounds.months.values()))[1]
+    return range(int(first[0][:4]), max(int(first[-1][:4]) + 1, now().year + 3))
+
+
+def years_around(reader: Reader, last: int) -> range:
+    """Return the calendar years in which the ledger's facts happened, as a sample of them has it, and the next two."""
+    sample = [*range(1, last + 1, max(1, last // 1000)), *([last] if last else [])]
+    years = []
+    for entry in reader.at(sample):
+        try:
+            years.append(int(decode(entry[4])["time"][:4]))
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
+            raise unreadable(entry) from None
+    return range(min([*years, now().year]) - 1, max([*years, now().year]) + 3)
+
+
+def judged(reader: Reader, streams: Iterable[str], grounds: Grounds, up_to: int) -> list[Case]:
+    """Return the cases of these streams."""
+    rows = (row for s in sorted(streams) for row in reader.rows_by_stream(s, f"{s}\0", up_to))
+    return list(cases(rows, grounds))
+
+
+def _moved_by(connection: sqlite3.Connection, before: Grounds, after: Grounds) -> Iterable[str]:
+    """Yield the cases whose verdict a change of the agreements can touch."""
+    for name in {*before.customers, *after.customers}:
+        since = changed_since(before.customer(name), after.customer(name))
+        if since is not None:
+            found = connection.execute("SELECT stream FROM cases WHERE customer = ? AND received >= ?", (name, since))
+            yield from (row[0] for row in found)
+
+
+def changed_since(one: Customer, other: Customer) -> int | None:
+    """Return the instant from which two accounts of a customer judge cases differently; None when they do not."""
+    if (one.desk, one.positions) != (other.desk, other.positions):
+        return -EVERYTHING
+    instants = []
+    for service in {*one.services, *other.services, GENERIC}:
+        a, b = one.timeline(service), other.timeline(service)
+        for at in sorted({*a.at, *b.at, -EVERYTHING}):
+            i, j = a.index(at), b.index(at)
+            if (a.deals[i], a.doubts[i]) != (b.deals[j], b.doubts[j]):
+                instants.append(at)
+                break
+    return min(instants, default=None)
+
+
+def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list[Case]) -> dict[int, tuple[Any, ...]]:
+    """Put cases in the place of their streams' rows, keep the totals, and return the handling rows they had."""
+    totals: dict[tuple[str, str, str], int] = {}
+    old = [
+        unsealed(row)
+        for s in streams
+        for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))  # noqa: S608
+    ]
+    rows = [case_row(case) for case in found]
+    grouped(old, totals, -1)
+    grouped(rows, totals)
+    handling = {}
+    for row in old:
+        known = connection.execute("SELECT * FROM handling WHERE position = ?", (row[POSITION],)).fetchone()
+        if known is None:
+            raise Damaged(f"the handling of {row[STREAM]} is missing")
+        handling[row[POSITION]] = unsealed(known)
+    gone = [(p,) for p in handling]
+    connection.executemany("DELETE FROM cases WHERE position = ?", gone)
+    connection.executemany("DELETE FROM handling WHERE position = ?", gone)
+    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 26)})", rows)  # noqa: S608
+    for (name, item, verdict), change in totals.items():
+        key = (name, item, verdict)
+        known = connection.execute(
+            "SELECT * FROM totals WHERE grouped = ? AND item = ? AND verdict = ?", key
+        ).fetchone()
+        totals[key] = change + (unsealed(known)[3] if known else 0)
+    write_totals(connection, totals)
+    return handling
+
+
+Moving = tuple[int, list[Stay], tuple[str, Key] | None]  # received, stays, handled
+
+
+def moving_of(row: tuple[Any, ...]) -> Moving:
+    """Return what a case does in the handling order, as its row keeps it."""
+    return row[1], [tuple(s) for s in decode(row[7])], tuple(decode(row[8])) if row[8] else None
+
+
+def _moves(moving: Moving) -> list[tuple[Key, Any]]:
+    _, stays, handled = moving
+    found: list[tuple[Key, Any]] = [(a, ("enters", g)) for g, a, _ in stays]
+    found += [(b, ("leaves", g)) for g, _, b in stays if b is not None]
+    return sorted([*found, *([(handled[1], ("handled", handled[0]))] if handled else [])])
+
+
+def _first_difference(one: Moving | None, other: Moving | None) -> Key | None:
+    """Return the first instant at which two accounts of a case's moves differ; None when they do not."""
+    a, b = ([] if m is None else _moves(m) for m in (one, other))
+    if one and other and one[0] != other[0]:
+        return min(a[0][0] if a else 1 << 80, b[0][0] if b else 1 << 80)
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            return min(x[0], y[0])
+    longer = a[len(b) :] or b[len(a) :]
+    return longer[0][0] if longer else None
+
+
+def _handle(
+    connection: sqlite3.Connection, before: dict[int, tuple[Any, ...]], found: list[Case], by_priority: bool
+) -> None:
+    """Count the handling order again from the first instant at which the moves of the cases found differ.
+
+    Two walks from there, through the moves as they were and as they are: what each case was overtaken before stays.
+    """
+    old = {p: moving_of(row) for p, row in before.items()}
+    new: dict[int, Moving] = {c.position: (c.received, c.stays, c.handled) for c in found}
+    firsts = [_first_difference(old.get(p), new.get(p)) for p in {*old, *new}]
+    since = min((f for f in firsts if f is not None), default=None)
+    rows = {p: row for p, row in before.items() if p in new}
+    if since is not None:
+        window = connection.execute("SELECT * FROM handling WHERE left_at >= ?", (since >> SHIFT,))
+        rows |= {row[0]: unsealed(row) for row in window}
+    then, after = Walk(by_priority, since or 0), Walk(by_priority, since or 0)
+    moving = {p: moving_of(row) for p, row in rows.items()}
+    for p, m in {**moving, **old}.items():
+        then.add(rank(m[0], p), m[1], m[2])
+    for p, m in {**{p: m for p, m in moving.items() if p not in old}, **new}.items():
+        after.add(rank(m[0], p), m[1], m[2])
+    was, now_ = (then.lead(), after.lead()) if since is not None else (then.found, after.found)
+    sums: dict[str, int] = dict.fromkeys(("handled", "out_of_turn", "overtaken", "overtakings"), 0)
+    _sum(sums, before.values(), -1)
+    written = []
+    lefts = {c.position: left_at(c) for c in found}
+    for p, (received, stays, handled) in {**{p: m for p, m in moving.items() if p not in old}, **new}.items():
+        row = before.get(p) or rows.get(p)
+        own_old = rank(old[p][0], p) if p in old else rank(received, p)
+        own = rank(received, p)
+        _, was_overtaken, _, was_passers = was.of(own_old)
+        overtook, overtaken, first, passers = now_.of(own)
+        if since is None or (handled is not None and handled[1] < since):
+            assert row is not None
+            overtook, first_position = row[3], row[5]
+        else:
+            first_position = None if first is None else first & MASK
+        overtaken += (row[4] if row else 0) - was_overtaken
+        kept = _passers(row, stays if by_priority else joined(stays), since, was_passers, passers)
+        new_row = handling_row(
+            p,
+            received,
+            lefts.get(p, row[2] if row else 0),
+            overtook,
+            overtaken,
+            first_position,
+            kept,
+            encode(stays).decode(),
+            encode(handled).decode() if handled else None,
+        )
+        if p in new:
+            written.append(new_row)
+            _sum(sums, (new_row,), 1)
+        elif row is not None and new_row[:-1] != tuple(row):
+            _sum(sums, (row,), -1)
+            _sum(sums, (new_row,), 1)
+            written.append(new_row)
+    connection.executemany("INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", written)
+    state = State(connection)
+    state.put(**{name: state.get(name) + change for name, change in sums.items() if change})
+
+
+def _passers(
+    row: tuple[Any, ...] | None,
+    stays: list[Stay],
+    since: Key | None,
+    was: list[tuple[Key, Key]],
+    found: list[tuple[Key, Key]],
+) -> list[tuple[int, int]]:
+    """Return the first to overtake a case in each stay: those of before the walk stand, the others are those found."""
+    known = [tuple(p) for p in decode(row[6])] if row else []
+    if since is None:
+        return known
+    straddling = next((a for _, a, b in stays if a < since and (b is None or b > since)), None)
+    was_there = dict(was).get(since)
+    kept = [(a, by) for a, by in known if a < since]
+    kept = [(a, by) for a, by in kept if a != straddling or was_there is None or was_there & MASK != by]
+    settled = {a for a, _ in kept}
+    for a, by in found:
+        begin = straddling if a == since and straddling is not None else a
+        if begin not in settled:
+            kept.append((begin, by & MASK))
+    return sorted(kept)
+
+
+def _sum(sums: dict[str, int], rows: Iterable[tuple[Any, ...]], count: int) -> None:
+    for row in rows:
+        handled = row[8] is not None
+        sums["handled"] += count * handled
+        sums["out_of_turn"] += count * (handled and row[3] > 0)
+        sums["overtaken"] += count * (row[4] > 0)
+        sums["overtakings"] += count * row[3]

@@ -1,0 +1,121 @@
+"""The views' file: opened for one question, caught up with the ledger first, made anew when it does not fit."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from tzdata import IANA_VERSION
+
+from ledger.errors import StorageFailed
+from ledger.store.reading import Reader, Stored
+from projections.grounds import Clock, Grounds
+from projections.views.tables import FORMAT, Damaged, encode, sealed, unsealed
+
+try:
+    import fcntl
+except ImportError:  # no such lock outside POSIX: SQLite's own lock keeps writers apart there
+    fcntl = None  # type: ignore[assignment]
+
+WAIT_SECONDS = 60
+Notice = Callable[[str], None]
+
+
+class TooMuch(Exception):
+    """It is quicker to build the views from nothing, or nothing less would do."""
+
+
+class State:
+    """What a file is true for, by name; every value is sealed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, name: str) -> Any:
+        """Return a value; Damaged when it is not there."""
+        row = self._connection.execute("SELECT name, value, seal FROM state WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise Damaged(f"{name} is missing")
+        return unsealed(row)[1]
+
+    def put(self, **values: Any) -> None:
+        """Write values."""
+        rows = [sealed((name, value)) for name, value in values.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+
+    def grounds(self) -> Grounds:
+        """Return the grounds that the cases were judged on, whole."""
+        found = self.grounds_without_clocks()
+        found.clocks = [self.clock(i) for i in range(self.get("clocks"))]
+        return found
+
+    def grounds_without_clocks(self) -> Grounds:
+        """Return the grounds that the cases were judged on, but for the clocks."""
+        return msgspec.json.decode(self.get("grounds"), type=Grounds)
+
+    def clock(self, index: int) -> Clock:
+        """Return one of the clocks."""
+        return msgspec.json.decode(self.get(f"clock {index}"), type=Clock)
+
+    def put_grounds(self, grounds: Grounds) -> None:
+        """Write the grounds that the cases were judged on."""
+        clocks = {f"clock {i}": encode(clock).decode() for i, clock in enumerate(grounds.clocks)}
+        rest = encode(msgspec.structs.replace(grounds, clocks=[])).decode()
+        self.put(grounds=rest, clocks=len(clocks), **clocks)
+
+
+def mark(entry: Stored) -> str:
+    """Return what tells one entry from any other: all that is stored of it."""
+    position, stream, version, name, state = entry
+    return f"{position} {stream} {version} {name} {bytes(state).decode()}"
+
+
+def made_by() -> str:
+    """Return what made the findings, the rules word for word and the zone data: others make them anew."""
+    found, here = 0, Path(__file__).resolve().parent
+    for folder in (here, here.parent, here.parents[1] / "ledger"):
+        for source in sorted(folder.glob("*.py")):
+            found = crc32(source.read_bytes(), found)
+    return f"{FORMAT} {found:08x} {IANA_VERSION}"
+
+
+def opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    """Return a connection to a views file that is there."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
+    )
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def fits(connection: sqlite3.Connection, reader: Reader, last: int) -> int:
+    """Return the position that the views are true for; Damaged when they are those of another ledger or program."""
+    state = State(connection)
+    if state.get("made_by") != made_by():
+        raise Damaged("another version of the program made them")
+    position = int(state.get("position"))
+    if position > last:
+        raise Damaged(f"they are true for entry {position}, and the ledger ends with {last}")
+    if position and [mark(e) for e in reader.at([position])] != [state.get("mark")]:
+        raise Damaged(f"they are those of another ledger: entry {position} is not the one they know")
+    return position
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time change the views."""
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            try:
+                lock = stack.enter_context(path.with_name(f"{path.name}.lock").open("a"))
+            except OSError as error:
+                what = f"the views cannot be written here: {error.strerror}"
+                raise StorageFailed(str(path), what, "name another file for them: --views FILE") from None
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

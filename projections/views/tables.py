@@ -1,0 +1,127 @@
+"""The tables that findings are kept in, and the rows that go into them.
+
+The columns are stable, so that other programs may read them. Times are RFC 3339 in UTC where they are text and seconds
+since 1970 where they are numbers; lists and objects are JSON. `seal` is the CRC-32 of the row's other values as compact
+JSON: a row that was damaged is noticed when it is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+FORMAT = 1
+
+SCHEMA = (
+    """CREATE TABLE state ( -- what the views are true for
+    name TEXT PRIMARY KEY,
+    value, -- position: of the last entry seen; last_time: the latest time of a fact seen; others serve the program
+    seal INTEGER NOT NULL
+) WITHOUT ROWID""",
+    """CREATE TABLE cases ( -- response times, a row a case: see the command compliance
+    position INTEGER PRIMARY KEY, -- of the entry that opens the case
+    stream TEXT NOT NULL,
+    kind TEXT NOT NULL, -- incident, request
+    request_kind TEXT,
+    customer TEXT NOT NULL,
+    service TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    due_at TEXT, -- null: paused, or measured apart
+    responded_at TEXT,
+    paused_seconds INTEGER, -- these three: null while the case is unanswered
+    business_seconds INTEGER,
+    late_by_seconds INTEGER,
+    verdict TEXT, -- null while it depends on the instant: overdue after due_at, otherwise as unsettled says
+    terms TEXT NOT NULL,
+    clauses TEXT NOT NULL,
+    because TEXT NOT NULL,
+    doubts TEXT NOT NULL,
+    month TEXT NOT NULL, -- of the receipt, in the zone of the customer's desk
+    received INTEGER NOT NULL,
+    last_time INTEGER NOT NULL, -- of the case's latest fact
+    last_position INTEGER NOT NULL, -- of its last entry
+    steps TEXT NOT NULL, -- positions of receipt, assignments that count, and what ended the clock
+    unsettled TEXT, -- what an unanswered case's verdict follows from; this and verdict null: only plain rules judge it
+    seal INTEGER NOT NULL
+)""",
+    """CREATE TABLE handling ( -- handling order, a row a case: see the command order
+    position INTEGER PRIMARY KEY, -- of the entry that opens the case
+    received INTEGER NOT NULL,
+    left_at INTEGER NOT NULL, -- when it waited last; 1099511627776 while it waits
+    overtook INTEGER NOT NULL,
+    overtaken_by INTEGER NOT NULL,
+    overtook_first INTEGER, -- the first received among those it overtook
+    passers TEXT NOT NULL, -- the first to overtake it in each of its stays: when the stay began, and which case
+    stays TEXT NOT NULL, -- group, from, until; an instant is seconds * 2147483648 + position
+    handled TEXT, -- group and instant
+    seal INTEGER NOT NULL
+)""",
+    """CREATE TABLE totals ( -- how many answered cases of each kind have which verdict: see compliance --by
+    grouped TEXT NOT NULL, -- month, customer, service, priority, channel, kind
+    item TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    cases INTEGER NOT NULL,
+    seal INTEGER NOT NULL,
+    PRIMARY KEY (grouped, item, verdict)
+) WITHOUT ROWID""",
+    """CREATE TABLE availability ( -- a row a calendar year, customer and service: see the command availability
+    year INTEGER NOT NULL,
+    place INTEGER NOT NULL, -- in the report
+    customer TEXT NOT NULL,
+    service TEXT NOT NULL,
+    until TEXT NOT NULL,
+    period_seconds INTEGER NOT NULL,
+    up_seconds INTEGER NOT NULL,
+    percent TEXT,
+    met INTEGER,
+    valid_from INTEGER NOT NULL, -- the instants of judgement at which the row holds, half-open
+    valid_until INTEGER NOT NULL,
+    finding TEXT NOT NULL, -- the whole finding
+    seal INTEGER NOT NULL,
+    PRIMARY KEY (year, customer, service)
+) WITHOUT ROWID""",
+)
+INDEXES = (
+    "CREATE UNIQUE INDEX cases_by_stream ON cases (stream)",
+    "CREATE INDEX cases_by_receipt ON cases (received, position)",
+    "CREATE INDEX cases_by_customer ON cases (customer, received)",
+    "CREATE INDEX cases_by_last_time ON cases (last_time)",
+    "CREATE INDEX unsettled_cases ON cases (received, position) WHERE verdict IS NULL",
+    "CREATE INDEX handling_by_leaving ON handling (left_at)",
+)
+GROUPED = ("month", "customer", "service", "priority", "channel", "kind")
+CASE_COLUMNS = (
+    "position, stream, kind, request_kind, customer, service, channel, priority, received_at, due_at, responded_at,"
+    " paused_seconds, business_seconds, late_by_seconds, verdict, terms, clauses, because, doubts, month, received,"
+    " last_time, last_position, steps, unsettled, seal"
+)
+POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY = range(8)
+VERDICT, MONTH, RECEIVED, LAST_TIME, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, 19, 20, 21, 22, 23, 24, 25
+GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
+
+encode = msgspec.json.encode
+decode = msgspec.json.decode
+
+
+KNOWN = ("position", "mark", "last_time", "is_movable", "handled", "out_of_turn", "overtaken", "overtakings")
+COMPARED = ("cases", "handling", "totals")
+
+
+class Damaged(Exception):
+    """The views cannot be read as what was written; they are made anew."""
+
+
+def sealed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row with its seal."""
+    return (*row, crc32(encode(row)))
+
+
+def unsealed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row without its seal; raise Damaged when they do not fit."""
+    if crc32(encode(row[:-1])) != row[-1]:
+        raise Damaged("a row is not as it was written")
+    return row[:-1]
