@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "queue": ("reports", "queue", "unanswered cases in the order to handle them"),
     "order": ("reports", "order", "whether cases were handled in the order they came"),
     "availability": ("reports", "availability", "availability per customer and service"),
+    "settle": ("settlements", "settle", "a year's availability and would-be credit of everybody"),
     "commitments": ("reports", "commitments", "delivery, troubleshooting, maintenance notice, backups"),
     "reconcile": ("entries", "reconcile", "the evidence of an outage side by side"),
     "claim": ("claims", "claim", "submit, assess and decide service credits"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
+from typing import Any
 
 
 class LedgerError(Exception):
@@ -13,6 +14,10 @@ class LedgerError(Exception):
     def __init__(self, where: str, what: str, todo: str) -> None:
         super().__init__(where, what, todo)
         self.where, self.what, self.todo = where, what, todo
+
+    def __reduce__(self) -> Any:
+        """Let an error pass from one process to another, whatever its class is made of."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
     def __str__(self) -> str:
         return f"{self.where}\n{self.what}\n{self.todo}"

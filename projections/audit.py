@@ -33,7 +33,7 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
         differences = [{"field": "format", "recorded": recorded.get("format"), "recomputed": credits.FORMAT}]
     else:
         try:
-            recomputed = credits.assess(credits.judgement_of(judgement.history, recorded, position), stream).as_json()
+            recomputed = credits.assess(claims.judgement_of(judgement.history, recorded, position), stream).as_json()
             differences = compared(recorded, recomputed, "")
         except LedgerError as error:  # what it says it rests on cannot be so
             differences = [{"field": "basis", "recorded": recorded.get("basis"), "recomputed": error.what}]

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import NotFound
-from projections.history import folded
+from ledger.errors import BadTerms, NotFound
+from ledger.instants import instant
+from ledger.readings import READING_IDS
+from projections.history import History, folded
 from projections.judgement import Judgement
 
 
@@ -67,3 +70,29 @@ def claim(judgement: Judgement, stream: str) -> State:
     if not entries:
         raise NotFound(stream, "no such claim is known", "see all claims: sla-ledger log --type CreditRequested")
     return folded(evolve, entries)
+
+
+def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, datetime]:
+    """Return a claim's period as instants: its dates begin at midnight in the zone of the customer's desk."""
+    zone = judgement.zone_of(request.customer, judgement.rules_at(judgement.as_of))
+    return judgement.instant_of(request.from_, zone), judgement.instant_of(request.until, zone)
+
+
+def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
+    """Return the judgement a recorded decision was made with: its entries, instant, terms and readings.
+
+    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests,
+    NotFound when its terms are not posted.
+    """
+    basis, readings = decision.get("basis"), decision.get("readings")
+    try:
+        if not isinstance(basis, dict) or not isinstance(readings, dict):
+            raise ValueError("no basis and readings")
+        entries, as_of = int(basis["entries"]), instant(basis["as_of"])
+        if not 0 <= entries < position:
+            raise ValueError("its basis lies beyond its own entry")
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadTerms(f"entry {position}", f"the decision cannot be made again: {error}", "revise the claim") from None
+    changes = {k: v for k, v in readings.items() if k in READING_IDS}
+    terms = decision.get("terms")
+    return Judgement(history.at_entry(entries), as_of, changes=changes, terms=None if terms is None else str(terms))

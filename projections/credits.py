@@ -10,26 +10,30 @@ from datetime import date, datetime
 from fractions import Fraction
 from itertools import product
 from math import ceil, floor
-from typing import Any
+from typing import Any, Protocol
 
 from ledger import events as e
 from ledger.entry import Entry
-from ledger.errors import BadTerms, CalendarExhausted, LedgerError
-from ledger.instants import instant, stamp
-from ledger.readings import READING_IDS, Readings, values
+from ledger.errors import CalendarExhausted
+from ledger.instants import stamp
+from ledger.readings import Readings, values
 from ledger.terms import Version
 from ledger.values import Money
-from projections import outages
-from projections.availability import Availability, Downtime, availability
-from projections.claims import State, claim, evolve
+from projections import claims, outages
+from projections.availability import Availability, availability
+from projections.claims import State, evolve
+from projections.downtime import Downtime
 from projections.entitlements import average_fee
 from projections.figures import money_json, rounded, truncated
-from projections.history import History, folded
 from projections.judgement import Judgement, in_order
-from projections.spans import SECOND, Span, intersection, minus, union
+from projections.spans import SECOND, Span, intersection, union
+from projections.used_downtime import Granted, Used
 
 FORMAT = 1
+NOT_SUBMITTED = "claim:"  # no stream can have this id
 PAIRS = list(product(values("lost_from"), values("lost_steps")))
+
+__all__ = ["Assessment", "State", "assess", "evolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +57,21 @@ class Condition:
         }
 
 
-@dataclass(slots=True)
-class Assessment:
-    """A claim judged: its availability, conditions and amounts. `missing` keeps it from being decided."""
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What an availability is worth in credit, under the terms and at the fee given; nothing unless it is granted."""
 
-    stream: str
-    state: State
     rules: Version
-    availability: Availability
-    conditions: list[Condition]
+    value: Fraction | None
     fee: Money | None
-    entries: int
-    as_of: datetime
-    used_by: list[Used] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unknown_cases: list[str] = field(default_factory=list)
-
-    @property
-    def is_granted(self) -> bool:
-        """Whether every condition holds."""
-        return all(c.holds for c in self.conditions)
+    is_granted: bool
 
     def lost(self, lost_from: str) -> Fraction:
         """Return the lost availability in percent, never below zero. R1"""
-        value = self.availability.value
-        if value is None:
+        if self.value is None:
             return Fraction()
         base = Fraction(100) if lost_from == "hundred" else Fraction(self.rules.terms.availability.target_percent)
-        return max(Fraction(), base - value * 100)
+        return max(Fraction(), base - self.value * 100)
 
     def steps(self, lost_from: str, lost_steps: str) -> Fraction:
         """Return for how many steps credit is due. R2"""
@@ -110,9 +101,46 @@ class Assessment:
         return ["above_monthly_fee"] if self.is_granted and self.fee is not None and rate > 100 else []
 
     def as_json(self) -> dict[str, Any]:
-        """Return the decision in its fixed shape, format 1."""
-        readings, request = self.rules.readings, self.state.request
+        """Return steps, rate, fee and credit in their fixed shape."""
+        readings = self.rules.readings
         steps = self.steps(readings.lost_from, readings.lost_steps)
+        return {
+            "steps": _steps_json(steps, readings.lost_steps),
+            "rate_percent": truncated(self.rate(steps), 4),
+            "monthly_fee": money_json(self.fee),
+            "credit": money_json(self.credit(readings.lost_from, readings.lost_steps)),
+        }
+
+
+@dataclass(slots=True)
+class Assessment:
+    """A claim judged: its availability, conditions and amounts. `missing` keeps it from being decided."""
+
+    stream: str
+    state: State
+    rules: Version
+    availability: Availability
+    conditions: list[Condition]
+    fee: Money | None
+    entries: int
+    as_of: datetime
+    used_by: list[Used] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unknown_cases: list[str] = field(default_factory=list)
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether every condition holds."""
+        return all(c.holds for c in self.conditions)
+
+    @property
+    def worth(self) -> Worth:
+        """What the availability is worth."""
+        return Worth(self.rules, self.availability.value, self.fee, self.is_granted)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the decision in its fixed shape, format 1."""
+        readings, request, worth = self.rules.readings, self.state.request, self.worth
         because = {*self.availability.because, *(p for c in self.conditions for p in c.because)}
         because |= {u.position for u in self.used_by}
         return {
@@ -124,22 +152,19 @@ class Assessment:
             "verdict": "granted" if self.is_granted else "refused",
             "conditions": [c.as_json() for c in self.conditions],
             "availability": self.availability.as_json(),
-            "lost_percent": truncated(self.lost(readings.lost_from), 4),
-            "steps": _steps_json(steps, readings.lost_steps),
-            "rate_percent": truncated(self.rate(steps), 4),
-            "monthly_fee": money_json(self.fee),
-            "credit": money_json(self.credit(readings.lost_from, readings.lost_steps)),
+            "lost_percent": truncated(worth.lost(readings.lost_from), 4),
+            **worth.as_json(),
             "other_readings": [
                 {
                     "lost_from": a,
                     "lost_steps": b,
-                    "steps": _steps_json(self.steps(a, b), b),
-                    "credit": money_json(self.credit(a, b)),
+                    "steps": _steps_json(worth.steps(a, b), b),
+                    "credit": money_json(worth.credit(a, b)),
                 }
                 for a, b in PAIRS
                 if (a, b) != (readings.lost_from, readings.lost_steps)
             ],
-            "warnings": self.warnings,
+            "warnings": worth.warnings,
             "terms": self.rules.terms.id,
             "readings": readings.as_json(),
             "basis": {"entries": self.entries, "as_of": stamp(self.as_of), "root": None},
@@ -155,13 +180,20 @@ class Assessment:
         return sorted({*self.availability.doubts, *(["dangling_reference"] if self.unknown_cases else [])})
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """The downtime that a granted claim has used up, and the position of the decision that says so. R27"""
+class Measured(Protocol):
+    """What the conditions of a credit ask of an availability."""
 
-    claim: str
-    position: int
-    spans: tuple[Span, ...]
+    @property
+    def value(self) -> Fraction | None:
+        """The availability as an exact fraction."""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is met."""
+
+    @property
+    def because(self) -> list[int]:
+        """The positions of the entries it rests on."""
 
 
 @dataclass(slots=True)
@@ -189,10 +221,21 @@ class Dossier:
 
 def dossier(judgement: Judgement, stream: str) -> Dossier:
     """Return all that a claim is judged on."""
-    state = claim(judgement, stream)
-    begin, end = period(judgement, state.request)
-    others = used_by_others(judgement, stream, state.request)
+    state = claims.claim(judgement, stream)
+    begin, end = claims.period(judgement, state.request)
+    others = Granted(judgement).used_by_others(stream, state.request, (begin, end))
     return Dossier(judgement, stream, state, begin, end, Downtime(judgement), others)
+
+
+def hypothetical(downtime: Downtime, request: e.CreditRequested, span: Span, granted: Granted) -> Dossier:
+    """Return all that a claim would be judged on if it were submitted at the judged instant. Nothing is recorded.
+
+    span: the period asked for.
+    """
+    judgement = downtime.judgement
+    opening = Entry(0, NOT_SUBMITTED, 1, judgement.as_of, judgement.as_of, request)
+    others = granted.used_by_others(NOT_SUBMITTED, request, span)
+    return Dossier(judgement, NOT_SUBMITTED, State(opening), *span, downtime, others)
 
 
 def assess(judgement: Judgement, stream: str) -> Assessment:
@@ -214,13 +257,13 @@ def assessed(gathered: Dossier, found: Availability, rules: Version | None = Non
     request, missing = state.request, []
     for o in found.outages:
         missing += _missing(o.stream, o.state)
-    fee, fee_entries = _fee(gathered, rules) or (None, [])
+    conditions, fee = conditions_of(gathered, found, rules)
     return Assessment(
         gathered.stream,
         state,
         rules,
         found,
-        _conditions(gathered, found, rules, fee, fee_entries),
+        conditions,
         fee,
         judgement.history.last_position,
         judgement.as_of,
@@ -230,14 +273,13 @@ def assessed(gathered: Dossier, found: Availability, rules: Version | None = Non
     )
 
 
-def _conditions(
-    gathered: Dossier, found: Availability, rules: Version, fee: Money | None, fee_entries: list[Entry]
-) -> list[Condition]:
-    """Return the conditions of a credit in the order in which they are printed. R3"""
+def conditions_of(gathered: Dossier, found: Measured, rules: Version) -> tuple[list[Condition], Money | None]:
+    """Return the conditions of a credit in the order in which they are printed, and the fee it is a share of. R3"""
+    fee, fee_entries = _fee(gathered, rules) or (None, [])
     request, opening, last = gathered.state.request, gathered.state.opening, gathered.end - SECOND
     agreement = gathered.judgement.agreements.get(request.customer)
     target, positions = rules.terms.availability, sorted(gathered.state.opening.positions)
-    return [
+    conditions = [
         Condition(
             "agreement",
             agreement is not None and agreement.fee_at(request.service, last) is not None,
@@ -271,66 +313,7 @@ def _conditions(
             found.because,
         ),
     ]
-
-
-def period(judgement: Judgement, request: e.CreditRequested) -> tuple[datetime, datetime]:
-    """Return a claim's period as instants: its dates begin at midnight in the zone of the customer's desk."""
-    zone = judgement.zone_of(request.customer, judgement.rules_at(judgement.as_of))
-    return judgement.instant_of(request.from_, zone), judgement.instant_of(request.until, zone)
-
-
-def used_by_others(judgement: Judgement, stream: str, request: e.CreditRequested) -> list[Used]:
-    """Return what other granted claims of the customer and service have used up of the downtime. R27
-
-    Each decision in force is made again on its own basis, in order of recording; a second belongs to the first.
-    """
-    granted: list[tuple[int, str, dict[str, Any]]] = []
-    for other, entries in judgement.history.all(judgement.as_of, "claim"):
-        state = folded(evolve, entries)
-        same = (state.request.customer, state.request.service) == (request.customer, request.service)
-        decision = state.recorded()
-        if same and state.decision and decision and decision.get("verdict") == "granted":
-            granted.append((state.decision.position, other, decision))
-    used: list[Span] = []
-    others: list[Used] = []
-    for position, other, decision in sorted(granted, key=lambda g: g[0]):
-        try:
-            own = minus(_counted_then(judgement, other, decision, position), used)
-        except LedgerError:
-            if other != stream:
-                raise
-            continue  # its own decision cannot be made again: it has used nothing that could be named
-        used = union([*used, *own])
-        if other != stream:
-            others.append(Used(other, position, tuple(own)))
-    return others
-
-
-def _counted_then(judgement: Judgement, stream: str, decision: dict[str, Any], position: int) -> list[Span]:
-    """Return the downtime that counted for a claim on the basis of its recorded decision."""
-    then = judgement_of(judgement.history, decision, position)
-    asked = claim(then, stream).request
-    return availability(Downtime(then), asked.customer, asked.service, *period(then, asked)).counted
-
-
-def judgement_of(history: History, decision: dict[str, Any], position: int) -> Judgement:
-    """Return the judgement a recorded decision was made with: its entries, instant, terms and readings.
-
-    position: that of the entry which records it. Raises BadTerms when the decision does not say on what it rests,
-    NotFound when its terms are not posted.
-    """
-    basis, readings = decision.get("basis"), decision.get("readings")
-    try:
-        if not isinstance(basis, dict) or not isinstance(readings, dict):
-            raise ValueError("no basis and readings")
-        entries, as_of = int(basis["entries"]), instant(basis["as_of"])
-        if not 0 <= entries < position:
-            raise ValueError("its basis lies beyond its own entry")
-    except (KeyError, ValueError, TypeError) as error:
-        raise BadTerms(f"entry {position}", f"the decision cannot be made again: {error}", "revise the claim") from None
-    changes = {k: v for k, v in readings.items() if k in READING_IDS}
-    terms = decision.get("terms")
-    return Judgement(history.at_entry(entries), as_of, changes=changes, terms=None if terms is None else str(terms))
+    return conditions, fee
 
 
 def months_after(on: date, months: int) -> date:
@@ -366,7 +349,7 @@ def _fee(gathered: Dossier, rules: Version) -> tuple[Money, list[Entry]] | None:
     return None if mean is None else (mean, [c.entry for c in agreement.changes if c.at < end])
 
 
-def _percent(found: Availability) -> str | None:
+def _percent(found: Measured) -> str | None:
     return None if found.value is None else truncated(found.value * 100, 4)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from ledger import events as e
 from ledger.instants import stamp
-from projections.availability import CLAUSE_OF, EXCLUSIONS, Availability, Judged
-from projections.credits import Assessment, Used
+from projections.availability import EXCLUSIONS, Availability
+from projections.credits import Assessment
 from projections.derivation import Step, at, span_of
+from projections.downtime import CLAUSE_OF, Judged
 from projections.figures import money_json, ratio, truncated
 from projections.spans import clip, intersection, total
+from projections.used_downtime import Used
 
 
 def claim(assessment: Assessment) -> list[Step]:
@@ -157,10 +159,10 @@ def _outage_rests_on(found: Availability, judged: Judged) -> tuple[list[str], di
 
 
 def _amounts(a: Assessment) -> list[Step]:
-    readings, terms = a.rules.readings, a.rules.terms
-    lost, steps = a.lost(readings.lost_from), a.steps(readings.lost_from, readings.lost_steps)
+    readings, terms, worth = a.rules.readings, a.rules.terms, a.worth
+    lost, steps = worth.lost(readings.lost_from), worth.steps(readings.lost_from, readings.lost_steps)
     base = "100" if readings.lost_from == "hundred" else str(terms.availability.target_percent)
-    rate = a.rate(steps)
+    rate = worth.rate(steps)
     says = f"lost: {base} % less the availability is {truncated(lost, 4)} %"
     found = [Step("lost", says, truncated(lost, 4), ["§availability-credit"], {"lost_from": readings.lost_from})]
     shown = truncated(steps, 4) if readings.lost_steps == "exact" else str(int(steps))
@@ -181,7 +183,7 @@ def _amounts(a: Assessment) -> list[Step]:
     says = f"monthly fee: {a.fee}" if a.fee else "monthly fee: none, there is no agreement over the service"
     because = next(c.because for c in a.conditions if c.condition == "agreement")
     found.append(Step("monthly_fee", says, fee, ["§availability-credit"], {"fee": readings.fee}, because))
-    credit = a.credit(readings.lost_from, readings.lost_steps)
+    credit = worth.credit(readings.lost_from, readings.lost_steps)
     failed = [c.condition.replace("_", " ") for c in a.conditions if not c.holds]
     if failed:
         says = f"refused: {', '.join(failed)} {'does' if len(failed) == 1 else 'do'} not hold"

@@ -33,10 +33,15 @@ def folded(evolve: Callable[[_State | None, Entry], _State], entries: Iterable[E
 
 
 class History:
-    """What is known, up to a position or an instant of recording. Streams keep the order of their first entries."""
+    """What is known, up to a position or an instant of recording. Streams keep the order of their first entries.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    entries: in order of position; those of some kinds of streams are enough for what is judged by these kinds alone.
+    last_position: that of the last entry that is known, when it is none of these.
+    """
+
+    def __init__(self, entries: Iterable[Entry], last_position: int | None = None) -> None:
         self.entries = list(entries)
+        self._last_position = last_position
         self._recorded: dict[str, list[Entry]] = {}
         self._effective: dict[str, list[Entry]] = {}
         for entry in self.entries:
@@ -45,10 +50,15 @@ class History:
     @property
     def last_position(self) -> int:
         """The position of the last entry that is known, 0 for none."""
+        if self._last_position is not None:
+            return self._last_position
         return self.entries[-1].position if self.entries else 0
 
     def known_at(self, at: datetime) -> History:
-        """Return what had been recorded at an instant: the entries before the first one recorded later."""
+        """Return what had been recorded at an instant: the entries before the first one recorded later.
+
+        Only of a history that holds the entries of every kind.
+        """
         for index, entry in enumerate(self.entries):
             if entry.recorded_at > at:
                 return History(self.entries[:index])
@@ -62,7 +72,12 @@ class History:
             raise NotFound(
                 f"entry {position}", f"the last entry is {self.last_position}", "name a position from 0 to the last"
             )
-        return History(x for x in self.entries if x.position <= position)
+        return History((x for x in self.entries if x.position <= position), position)
+
+    def of_streams(self, streams: Iterable[str]) -> History:
+        """Return what is known of some streams alone; the last position stays."""
+        found = [x for stream in dict.fromkeys(streams) for x in self.recorded(stream)]
+        return History(sorted(found, key=lambda x: x.position), self.last_position)
 
     def streams(self, *kinds: str) -> list[str]:
         """Return the ids of all streams of these kinds; of every kind when none is named."""

@@ -43,11 +43,6 @@ class State:
         others = (self.restored, self.determined, self.attributed)
         return [self.opening, *self.evidence, *(x for x in others if x is not None)]
 
-    def concerns(self, customer: str, service: str) -> bool:
-        """Return whether a customer (`*`: anybody) lost a service."""
-        hit = self.report.customers
-        return service in self.report.services and (customer == "*" or hit == "all" or customer in hit)
-
 
 def evolve(state: State | None, entry: Entry) -> State:
     """Return the outage after one more of its entries, in order of time, then position."""

@@ -65,18 +65,18 @@ class Outcome:
     def payout(self) -> tuple[str, Any]:
         """What is decided: the verdict and the credit."""
         r = self.assessment.rules.readings
-        credit = self.assessment.credit(r.lost_from, r.lost_steps)
+        credit = self.assessment.worth.credit(r.lost_from, r.lost_steps)
         return ("granted" if self.assessment.is_granted else "refused", credit)
 
     def figures(self) -> tuple[Any, ...]:
         """What is computed on the way: availability, lost percent, steps, fee."""
         a, r = self.assessment, self.assessment.rules.readings
-        return (a.availability.parts(), a.lost(r.lost_from), a.steps(r.lost_from, r.lost_steps), a.fee)
+        return (a.availability.parts(), a.worth.lost(r.lost_from), a.worth.steps(r.lost_from, r.lost_steps), a.fee)
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome in its fixed shape."""
         a, r = self.assessment, self.assessment.rules.readings
-        value, steps = a.availability.value, a.steps(r.lost_from, r.lost_steps)
+        value, steps = a.availability.value, a.worth.steps(r.lost_from, r.lost_steps)
         return {
             "readings": self.readings,
             "verdict": self.payout[0],

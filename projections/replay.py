@@ -110,6 +110,7 @@ class Case(msgspec.Struct, gc=False):
 
     position: int  # of the entry that opens it: what the case is known by in the views
     stream: str
+    first_position: int  # of the stream's entries
     entries: int
     last_position: int
     last_time: int
@@ -141,7 +142,16 @@ class Figures(msgspec.Struct, gc=False):
     unsettled: Unsettled | None
 
 
-def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) -> Iterator[Case]:
+class Emptied(msgspec.Struct):
+    """A stream of which nothing is left: its entries were withdrawn, or nothing of it is seen yet."""
+
+    stream: str
+    first_position: int
+    entries: int
+    last_position: int
+
+
+def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) -> Iterator[Case | Emptied]:
     """Yield every case of these entries, each stream's together and in order, as it stands at `as_of`; None: all known.
 
     Raises LedgerBroken for a stream in which a version is missing.
@@ -149,8 +159,8 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
     stream, facts, plain, last = "", list[Fact](), True, -1
     for position, of, version, name, state in rows:
         if of != stream:
-            if facts and (found := _case(stream, facts, plain, grounds, as_of)):
-                yield found
+            if facts:
+                yield _case(stream, facts, plain, grounds, as_of)
             stream, facts, plain, last = of, [], as_of is None, -1
         if version != len(facts) + 1:
             raise LedgerBroken(
@@ -169,8 +179,8 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
             plain = plain and what == OTHER and at >= last
         last = at
         facts.append((at, position, what, row))
-    if facts and (found := _case(stream, facts, plain, grounds, as_of)):
-        yield found
+    if facts:
+        yield _case(stream, facts, plain, grounds, as_of)
 
 
 def unreadable(entry: Stored) -> LedgerBroken:
@@ -206,13 +216,13 @@ def _effective(facts: list[Fact], as_of: int | None) -> tuple[list[Fact], dict[i
     return kept, corrections
 
 
-def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_of: int | None) -> Case | None:
+def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_of: int | None) -> Case | Emptied:
     corrections: dict[int, list[int]] = {}
     facts = recorded
     if not plain:
         facts, corrections = _effective(recorded, as_of)
         if not facts:
-            return None
+            return Emptied(stream, recorded[0][1], len(recorded), recorded[-1][1])
     received, position, what, row = facts[0]
     opening = row.data
     if what != OPENING or not (opening.customer and opening.service and opening.channel):
@@ -268,6 +278,7 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     found = Case(
         position=position,
         stream=stream,
+        first_position=recorded[0][1],
         entries=len(recorded),
         last_position=recorded[-1][1],
         last_time=facts[-1][0],

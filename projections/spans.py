@@ -5,8 +5,10 @@ A set of spans is a list in ascending order whose spans neither overlap nor touc
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 Span = tuple[datetime, datetime]
 
@@ -84,3 +86,23 @@ def covered_at_least(sets: list[list[Span]], times: int) -> list[Span]:
 def total(spans: Iterable[Span]) -> int:
     """Return how many seconds a set of spans holds."""
     return sum((end - begin for begin, end in spans), timedelta()) // SECOND
+
+
+class Sums:
+    """A set of spans with running sums: how many of its seconds a span holds is two binary searches."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self._begins = [begin for begin, _ in spans]
+        self._ends = [end for _, end in spans]
+        self._sums = [0, *accumulate((end - begin) // SECOND for begin, end in spans)]
+
+    def within(self, begin: datetime, end: datetime) -> int:
+        """Return how many seconds of the set lie in `[begin, end)`; `begin` is not after `end`."""
+        return self._before(end) - self._before(begin)
+
+    def _before(self, at: datetime) -> int:
+        begun = bisect_right(self._begins, at)
+        if not begun:
+            return 0
+        end = self._ends[begun - 1]
+        return self._sums[begun] - ((end - at) // SECOND if at < end else 0)

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from projections import availability, credits, handling_order, readings, response_times
-from projections.availability import ANYBODY, Downtime
+from projections.downtime import ANYBODY, Downtime
 from projections.history import FOUND_OUT, History
 from projections.judgement import Judgement
 from projections.spans import intersection, minus, total, union
@@ -161,7 +161,7 @@ def test_more_outage_never_means_less_credit(lines: list[dict[str, Any]], begin:
 
 
 def paid(assessment: credits.Assessment, lost_from: str = "hundred", lost_steps: str = "whole") -> Fraction:
-    credit = assessment.credit(lost_from, lost_steps)
+    credit = assessment.worth.credit(lost_from, lost_steps)
     return Fraction(credit.amount) if credit else Fraction(-1)
 
 

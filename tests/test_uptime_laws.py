@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections import availability, credits
-from projections.availability import Downtime
+from projections.downtime import Downtime
 from tests.oracle import uptime as oracle
 from tests.oracle.histories import as_ofs, instants, uptime_histories
 from tests.support import judged, only

@@ -26,7 +26,7 @@ from projections.views.tables import KNOWN
 from tests.oracle.histories import case_histories
 from tests.support import entries
 
-TABLES = ("cases", "handling", "totals", "availability")
+TABLES = ("cases", "handling", "emptied", "totals", "availability")
 
 
 class InMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from eventsourcing.domain import DomainEventProtocol
@@ -116,6 +117,14 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
         )
     except ValidationError as error:
         raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
+
+
+def recorded_at(position: int, stream: str, version: int, name: str, state: bytes) -> datetime:
+    """Return when the entry that a row holds was recorded, or raise LedgerBroken with its position."""
+    try:
+        return instant(from_json(state)["recordedtime"])
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
 

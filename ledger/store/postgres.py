@@ -26,6 +26,7 @@ from ledger.store.address import shown
 from ledger.store.mapper import Row, StoredEntry
 from ledger.store.postgres_reading import (
     BATCH,
+    BY_STREAM,
     COLUMNS,
     CONNECT_SECONDS,
     LAST,
@@ -206,14 +207,12 @@ class EntryRecorder(PostgresApplicationRecorder):
         return cast("int | None", last)
 
     def rows(self, up_to: int) -> Iterator[Row]:
-        """Yield the entries up to a position, in order of position, some thousands at a time."""
-        with (
-            self.datastore.transaction(commit=False) as c,
-            c.connection.cursor("entries", row_factory=tuple_row) as cursor,
-        ):
-            cursor.itersize = BATCH
-            cursor.execute(f"{COLUMNS} WHERE notification_id <= %s ORDER BY notification_id", (up_to,), binary=True)
-            yield from cast("Iterator[Row]", cursor)
+        """Yield the entries up to a position, in order of position."""
+        return self._each(f"{COLUMNS} WHERE notification_id <= %s ORDER BY notification_id", up_to)
+
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
+        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
+        return self._each(BY_STREAM, first, until, up_to)
 
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
@@ -243,6 +242,15 @@ class EntryRecorder(PostgresApplicationRecorder):
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
         return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
+
+    def _each(self, statement: str, *values: str | int) -> Iterator[Row]:
+        """Yield rows from a cursor of the server, some thousands at a time."""
+        with (
+            self.datastore.transaction(commit=False) as c,
+            c.connection.cursor("entries", row_factory=tuple_row) as cursor,
+        ):
+            cursor.itersize = BATCH
+            yield from cast("Iterator[Row]", cursor.execute(statement, values, binary=True))
 
     def _select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with (

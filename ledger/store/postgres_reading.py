@@ -38,6 +38,8 @@ WHERE n.nspname = 'sla_ledger' AND c.relname = 'ledger_events'
 """
 
 COLUMNS = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
+BY_STREAM = f"""{COLUMNS}
+WHERE originator_id >= %s AND originator_id < %s AND notification_id <= %s ORDER BY originator_id, originator_version"""
 LAST = "SELECT max(notification_id) FROM sla_ledger.ledger_events"
 
 
@@ -109,8 +111,7 @@ class DatabaseReader:
 
     def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
         """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
-        where = "originator_id >= %s AND originator_id < %s AND notification_id <= %s"
-        return self._each(f"{COLUMNS} WHERE {where} ORDER BY originator_id, originator_version", first, until, up_to)
+        return self._each(BY_STREAM, first, until, up_to)
 
     def streams_after(self, after: int, up_to: int) -> list[str]:
         """Return the streams that have entries in `(after, up_to]`."""

@@ -56,7 +56,7 @@ def on_its_basis(scope: Scope, judgement: Judgement, stream: str) -> Judgement:
     asked = scope.as_of or scope.known_at or scope.at_entry is not None or scope.readings or scope.terms
     if asked or state.decision is None or decision is None or "basis" not in decision:
         return judgement
-    return credits.judgement_of(judgement.history, decision, state.decision.position)
+    return claims.judgement_of(judgement.history, decision, state.decision.position)
 
 
 def claim_derivation(judgement: Judgement, stream: str) -> tuple[dict[str, Any], list[str]]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,15 +121,36 @@ def rows(
     report: whose rows they are, so that an empty CSV or TSV still has its header.
     """
     chosen = form(scope)
-    if chosen == "json":
-        write(as_json(found))
-    elif chosen == "jsonl":
-        for row in found:
-            write(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
-    elif chosen == "table":
+    if chosen == "table":
         _table(found, list(columns or (found[0] if found else ())))
     elif found or report:
-        _separated(found, list(found[0] if found else FIELDS[str(report)]), chosen)
+        fields = list(found[0] if found else FIELDS[str(report)])
+        together(chosen, [some(chosen, found, fields)], fields)
+    else:
+        together(chosen, [], [])
+
+
+def some(chosen: str, found: list[dict[str, Any]], fields: Sequence[str]) -> str:
+    """Return the text of some of a report's rows in a format that is no table; `together` prints the whole of it."""
+    if chosen == "json":
+        return as_json(found)[2:-2]
+    if chosen == "jsonl":
+        return "".join(f"{json.dumps(row, ensure_ascii=False, separators=(',', ':'))}\n" for row in found)
+    return _separated(found, fields, chosen, header=False)
+
+
+def together(chosen: str, texts: Iterable[str], fields: Sequence[str]) -> None:
+    """Print a report of which `some` gave the texts, as they come: the same bytes however its rows were divided."""
+    if chosen in ("csv", "tsv") and fields:
+        typer.echo(_separated([], fields, chosen), nl=False)
+    opened = False
+    for text in filter(None, texts):
+        if chosen == "json":
+            typer.echo(",\n" if opened else "[\n", nl=False)
+        opened = True
+        typer.echo(text, nl=False)
+    if chosen == "json":
+        typer.echo("\n]" if opened else "[]")
 
 
 def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:
@@ -143,7 +164,8 @@ def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:
         for line in text:
             write(clean(line))
     else:
-        _separated([{"field": k, "value": v} for k, v in found.items()], ["field", "value"], chosen)
+        pairs = [{"field": k, "value": v} for k, v in found.items()]
+        typer.echo(_separated(pairs, ["field", "value"], chosen), nl=False)
 
 
 def form(scope: Scope, piped: str = "tsv") -> str:
@@ -193,7 +215,8 @@ def progress(label: str, total: int | None = None) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    # what is printed meanwhile goes where it belongs, not into the bar's console
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done, of=None: bar.update(task, completed=done, total=of or total)
 
@@ -226,7 +249,7 @@ def _style(column: str, value: Any) -> str:
     )
 
 
-def _separated(found: list[dict[str, Any]], columns: list[str], chosen: str) -> None:
+def _separated(found: list[dict[str, Any]], columns: Sequence[str], chosen: str, *, header: bool = True) -> str:
     text = io.StringIO()
     writer = csv.writer(
         text,
@@ -236,13 +259,14 @@ def _separated(found: list[dict[str, Any]], columns: list[str], chosen: str) -> 
         quotechar='"' if chosen == "csv" else None,
         escapechar=None if chosen == "csv" else "\\",
     )
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
     for row in found:
         cells = [cell(row.get(c)) for c in columns]
         if chosen == "csv":
             cells = [_defused(row.get(c), t) for c, t in zip(columns, cells, strict=True)]
         writer.writerow(cells)
-    typer.echo(text.getvalue(), nl=False)
+    return text.getvalue()
 
 
 def _defused(value: Any, text: str) -> str:

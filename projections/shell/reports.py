@@ -158,9 +158,10 @@ def availability(
     Example:
       sla-ledger availability --year 2025 --customer acme
     """
-    from projections.availability import Downtime, findings
+    from projections.availability import findings
+    from projections.downtime import Downtime
 
-    judgement = scope.judgement()
+    judgement = scope.judgement(scope.history("agreement", "outage", "maintenance", "monitoring", "terms"))
     if year is not None and (begin or end):
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")
     period = period_of(judgement, year, option_bound(begin, "--from"), option_bound(end, "--until"))

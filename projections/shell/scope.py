@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from pathlib import Path
@@ -22,6 +22,7 @@ from ledger.instants import day, instant, seconds
 from ledger.text import clean
 
 if TYPE_CHECKING:
+    from ledger.book import Ledger
     from ledger.entry import Entry
     from ledger.store.reading import Reader
     from projections.history import History
@@ -64,14 +65,27 @@ class Scope:
     format: str | None = None
     views: str | None = None
 
-    def history(self) -> History:
-        """Return what is known in this scope."""
+    def history(self, *kinds: str) -> History:
+        """Return what is known in this scope; of a ledger only the streams of these kinds, when some are named."""
         from projections.history import History
 
+        if kinds and not self.is_stream_file:
+            return self._history_of(kinds)
         history = History(self.entries())
         if self.at_entry is not None:
             history = history.at_entry(self.at_entry)
         return history.known_at(self.known_at) if self.known_at is not None else history
+
+    def _history_of(self, kinds: tuple[str, ...]) -> History:
+        from projections.history import History
+
+        with opened(self.db) as ledger:
+            up_to = ledger.last_position()
+            if self.at_entry is not None:
+                up_to = History((), up_to).at_entry(self.at_entry).last_position
+            if self.known_at is not None:
+                up_to = ledger.known_position(self.known_at, up_to)
+            return History(ledger.entries_of(*kinds, up_to=up_to), up_to)
 
     def judgement(self, history: History | None = None, as_of: datetime | None = None) -> Judgement:
         """Return the entries, instant and terms to judge with; the instant is now unless one was given."""
@@ -170,13 +184,20 @@ class Scope:
 
             yield from read(self.db)
             return
-        from ledger.book import Ledger
-
-        ledger = Ledger(self.db, "ro")
-        try:
+        with opened(self.db) as ledger:
             yield from ledger.entries()
-        finally:
-            ledger.close()
+
+
+@contextmanager
+def opened(address: str) -> Iterator[Ledger]:
+    """Yield the ledger at an address, to be read."""
+    from ledger.book import Ledger
+
+    ledger = Ledger(address, "ro")
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,13 +298,18 @@ def bound(at: date | datetime, zone: tzinfo) -> datetime:
     return at if isinstance(at, datetime) else begin_of(at, zone)
 
 
+def check_year(year: int) -> None:
+    """Raise a usage error for a year outside the calendar's."""
+    if not 1990 <= year <= 2100:
+        raise typer.BadParameter(f"{year}: expected 1990 to 2100", param_hint="--year")
+
+
 def period_of(
     judgement: Judgement, year: int | None, begin: date | datetime | None, end: date | datetime | None
 ) -> Callable[[str], Span]:
     """Return a function that gives the period of a customer, read in the zone of its desk."""
     if year is not None:
-        if not 1990 <= year <= 2100:
-            raise typer.BadParameter(f"{year}: expected 1990 to 2100", param_hint="--year")
+        check_year(year)
         begin, end = date(year, 1, 1), date(year + 1, 1, 1)
     if begin is None or end is None:
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")

@@ -13,17 +13,18 @@ from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
 from projections.overtaking import Walk
-from projections.replay import SHIFT, Case, cases
-from projections.views.rows import MASK, case_row, grouped, handling_row, left_at, rank
+from projections.replay import SHIFT, Case, Emptied, cases
+from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
 from projections.views.tables import GROUPED, INDEXES, SCHEMA, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
 SLICE = 50_000  # cases of one step of the walk
 Progress = Callable[[int, int], None]
 
-_MOVING = (
-    "CREATE TABLE moving (position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT, handled TEXT)"
-)
+_MOVING = """CREATE TABLE moving ( -- what is not yet walked through
+    position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
+    handled_in TEXT, handled_at INTEGER, handled_position INTEGER
+)"""
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -58,23 +59,30 @@ def part(
         connection.execute("BEGIN")
         for first, until in spans:
             moving: list[tuple[Any, ...]] = []
+            emptied: list[tuple[Any, ...]] = []
 
-            def rows(found: Iterable[Case], moving: list[tuple[Any, ...]] = moving) -> Iterator[tuple[Any, ...]]:
+            def rows(
+                found: Iterable[Case | Emptied],
+                moving: list[tuple[Any, ...]] = moving,
+                emptied: list[tuple[Any, ...]] = emptied,
+            ) -> Iterator[tuple[Any, ...]]:
                 nonlocal read
                 for case in found:
                     read += case.entries
-                    stays, handled = encode(case.stays).decode(), case.handled
-                    moving.append(
-                        (case.position, case.received, left_at(case), stays, handled and encode(handled).decode())
-                    )
+                    if isinstance(case, Emptied):
+                        emptied.append(emptied_row(case))
+                        continue
+                    stays = encode(case.stays).decode()
+                    moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
                     row = case_row(case)
                     grouped((row,), totals)
                     yield row
 
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
-            marks = ",".join("?" * 26)
+            marks = ",".join("?" * 27)
             connection.executemany(f"INSERT INTO cases VALUES ({marks})", rows(found))  # noqa: S608
-            connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?)", moving)
+            connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
+            connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
         connection.execute("COMMIT")
     return totals, read
 
@@ -133,6 +141,7 @@ def merged(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
     for path in parts:
         connection.execute("ATTACH ? AS part", (str(path),))
         connection.execute("INSERT INTO cases SELECT * FROM part.cases ORDER BY position")
+        connection.execute("INSERT INTO emptied SELECT * FROM part.emptied ORDER BY stream")
         connection.execute("INSERT INTO moving SELECT * FROM part.moving ORDER BY position")
         connection.execute("DETACH part")
     for statement in INDEXES:
@@ -148,35 +157,25 @@ def order(connection: sqlite3.Connection, by_priority: bool, progress: Progress)
     def rows(until: int | None) -> Iterator[tuple[Any, ...]]:
         found = walk.lead(until)
         for own in [r for r, info in waiting.items() if until is None or (info[2] + 1) << SHIFT <= until]:
-            position, received, left, stays, handled = waiting.pop(own)
+            position, received, left, stays, *handled = waiting.pop(own)
             overtook, overtaken, first, passers = found.of(own)
-            sums["handled"] += handled is not None
-            sums["out_of_turn"] += handled is not None and overtook > 0
+            is_handled = handled[0] is not None
+            sums["handled"] += is_handled
+            sums["out_of_turn"] += is_handled and overtook > 0
             sums["overtaken"] += overtaken > 0
             sums["overtakings"] += overtook
             by = [(a, b & MASK) for a, b in passers]
-            yield handling_row(
-                position,
-                received,
-                left,
-                overtook,
-                overtaken,
-                None if first is None else first & MASK,
-                by,
-                stays,
-                handled,
-            )
+            who = None if first is None else first & MASK
+            yield handling_row(position, received, left, overtook, overtaken, who, by, stays, handled)
 
-    into = "INSERT INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    into = "INSERT INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     total, done = connection.execute("SELECT count(*) FROM moving").fetchone()[0], 0
-    cursor = connection.execute(
-        "SELECT position, received, left_at, stays, handled FROM moving ORDER BY received, position"
-    )
+    cursor = connection.execute("SELECT * FROM moving ORDER BY received, position")
     while batch := cursor.fetchmany(SLICE):
         for row in batch:
             own = rank(row[1], row[0])
             waiting[own] = row
-            walk.add(own, decode(row[3]), decode(row[4]) if row[4] else None)
+            walk.add(own, decode(row[3]), None if row[4] is None else (row[4], rank(row[5], row[6])))
         done += len(batch)
         last = batch[-1]
         connection.executemany(into, rows(rank(last[1], last[0])))

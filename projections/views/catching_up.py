@@ -17,10 +17,10 @@ from ledger.clock import now
 from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import CONTEXT, GENERIC, Customer, Grounds
 from projections.overtaking import Key, Stay, Walk, joined
-from projections.replay import SHIFT, Case, cases, unreadable
+from projections.replay import SHIFT, Case, Emptied, cases, unreadable
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
-from projections.views.rows import MASK, case_row, grouped, handling_row, left_at, rank
+from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
 from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
 
 MOST = 50_000  # new entries that are worth catching up with one by one
@@ -48,13 +48,15 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
         streams |= set(_moved_by(connection, grounds, later))
         grounds = later
         state.put_grounds(grounds)
-    found = judged(reader, streams, grounds, last)
+    found, emptied = judged(reader, streams, grounds, last)
     if any(c.figures is None and not grounds.rules_at(c.received).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     times = [c.last_time for c in found]
     if kinds.intersection(k[:-1] for k in DOWNTIME) or kinds & set(CONTEXT):
         connection.execute("DELETE FROM availability")
     before = _replace(connection, streams, found)
+    connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
+    connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))
     _handle(connection, before, found, grounds.by_priority)
     state.put(
         position=last,
@@ -93,10 +95,13 @@ def years_around(reader: Reader, last: int) -> range:
     return range(min([*years, now().year]) - 1, max([*years, now().year]) + 3)
 
 
-def judged(reader: Reader, streams: Iterable[str], grounds: Grounds, up_to: int) -> list[Case]:
-    """Return the cases of these streams."""
+def judged(
+    reader: Reader, streams: Iterable[str], grounds: Grounds, up_to: int, as_of: int | None = None
+) -> tuple[list[Case], list[Emptied]]:
+    """Return the cases of these streams, and those of which nothing is left."""
     rows = (row for s in sorted(streams) for row in reader.rows_by_stream(s, f"{s}\0", up_to))
-    return list(cases(rows, grounds))
+    found = list(cases(rows, grounds, as_of))
+    return [c for c in found if isinstance(c, Case)], [c for c in found if isinstance(c, Emptied)]
 
 
 def _moved_by(connection: sqlite3.Connection, before: Grounds, after: Grounds) -> Iterable[str]:
@@ -143,7 +148,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     gone = [(p,) for p in handling]
     connection.executemany("DELETE FROM cases WHERE position = ?", gone)
     connection.executemany("DELETE FROM handling WHERE position = ?", gone)
-    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 26)})", rows)  # noqa: S608
+    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows)  # noqa: S608
     for (name, item, verdict), change in totals.items():
         key = (name, item, verdict)
         known = connection.execute(
@@ -159,7 +164,7 @@ Moving = tuple[int, list[Stay], tuple[str, Key] | None]  # received, stays, hand
 
 def moving_of(row: tuple[Any, ...]) -> Moving:
     """Return what a case does in the handling order, as its row keeps it."""
-    return row[1], [tuple(s) for s in decode(row[7])], tuple(decode(row[8])) if row[8] else None
+    return row[1], [tuple(s) for s in decode(row[7])], (row[8], rank(row[9], row[10])) if row[8] else None
 
 
 def _moves(moving: Moving) -> list[tuple[Key, Any]]:
@@ -229,7 +234,7 @@ def _handle(
             first_position,
             kept,
             encode(stays).decode(),
-            encode(handled).decode() if handled else None,
+            handled_as(handled),
         )
         if p in new:
             written.append(new_row)
@@ -238,7 +243,7 @@ def _handle(
             _sum(sums, (row,), -1)
             _sum(sums, (new_row,), 1)
             written.append(new_row)
-    connection.executemany("INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", written)
+    connection.executemany("INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", written)
     state = State(connection)
     state.put(**{name: state.get(name) + change for name, change in sums.items() if change})
 

@@ -79,7 +79,9 @@ def rebuild(path: Path, reader: Reader, progress: Progress, *, anew: bool = True
             build(draft, reader, last, progress, jobs)
             os.replace(draft, path)
         except sqlite3.OperationalError as error:
-            raise Unwritable(str(error)) from error
+            if any(sign in str(error) for sign in ("readonly", "unable to open", "full", "disk I/O")):
+                raise Unwritable(str(error)) from error
+            raise
         finally:
             draft.unlink(missing_ok=True)
     return last

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from projections.clauses import in_order
-from projections.replay import SHIFT, Case, stamped
+from projections.replay import SHIFT, Case, Emptied, stamped
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
 
 MASK = (1 << SHIFT) - 1
@@ -36,7 +36,7 @@ def case_row(case: Case) -> tuple[Any, ...]:
         case.priority,
         case.received_at,
     )
-    tail = (case.received, case.last_time, case.last_position, encode(case.steps).decode())
+    tail = (case.received, case.last_time, case.first_position, case.last_position, encode(case.steps).decode())
     if figures is None:
         return sealed((*head, None, case.answered_at, None, None, None, None, "", "[]", "[]", "[]", "", *tail, None))
     settled = figures.verdict is not None
@@ -58,6 +58,11 @@ def case_row(case: Case) -> tuple[Any, ...]:
             None if figures.unsettled is None else encode(figures.unsettled).decode(),
         )
     )
+
+
+def emptied_row(stream: Emptied) -> tuple[Any, ...]:
+    """Return the row of a stream of which nothing is left."""
+    return sealed((stream.stream, stream.first_position, stream.last_position))
 
 
 def rank(received: int, position: int) -> int:
@@ -84,11 +89,19 @@ def handling_row(
     first: int | None,
     passers: list[tuple[int, int]],
     stays: str,
-    handled: str | None,
+    handled: Iterable[Any],
 ) -> tuple[Any, ...]:
-    """Return the row of a case in the handling order; passers: of each stay that was passed, its beginning and who."""
+    """Return the row of a case in the handling order.
+
+    passers: of each stay that was passed, its beginning and who. handled: as `handled_as` gives it.
+    """
     text = encode(passers).decode() if passers else "[]"
-    return sealed((position, received, left, overtook, overtaken_by, first, text, stays, handled))
+    return sealed((position, received, left, overtook, overtaken_by, first, text, stays, *handled))
+
+
+def handled_as(handled: tuple[str, int] | None) -> tuple[str | None, int | None, int | None]:
+    """Return in which group, when and by which entry a case was handled."""
+    return (None, None, None) if handled is None else (handled[0], handled[1] >> SHIFT, handled[1] & MASK)
 
 
 def grouped(rows: Iterable[tuple[Any, ...]], totals: dict[tuple[str, str, str], int], count: int = 1) -> None:

@@ -43,7 +43,8 @@ SCHEMA = (
     month TEXT NOT NULL, -- of the receipt, in the zone of the customer's desk
     received INTEGER NOT NULL,
     last_time INTEGER NOT NULL, -- of the case's latest fact
-    last_position INTEGER NOT NULL, -- of its last entry
+    first_position INTEGER NOT NULL, -- of the stream's entries
+    last_position INTEGER NOT NULL,
     steps TEXT NOT NULL, -- positions of receipt, assignments that count, and what ended the clock
     unsettled TEXT, -- what an unanswered case's verdict follows from; this and verdict null: only plain rules judge it
     seal INTEGER NOT NULL
@@ -57,9 +58,17 @@ SCHEMA = (
     overtook_first INTEGER, -- the first received among those it overtook
     passers TEXT NOT NULL, -- the first to overtake it in each of its stays: when the stay began, and which case
     stays TEXT NOT NULL, -- group, from, until; an instant is seconds * 2147483648 + position
-    handled TEXT, -- group and instant
+    handled_in TEXT, -- group
+    handled_at INTEGER, -- when, and by which entry
+    handled_position INTEGER,
     seal INTEGER NOT NULL
 )""",
+    """CREATE TABLE emptied ( -- streams of cases whose entries were all withdrawn
+    stream TEXT PRIMARY KEY,
+    first_position INTEGER NOT NULL,
+    last_position INTEGER NOT NULL,
+    seal INTEGER NOT NULL
+) WITHOUT ROWID""",
     """CREATE TABLE totals ( -- how many answered cases of each kind have which verdict: see compliance --by
     grouped TEXT NOT NULL, -- month, customer, service, priority, channel, kind
     item TEXT NOT NULL,
@@ -91,16 +100,18 @@ INDEXES = (
     "CREATE INDEX cases_by_customer ON cases (customer, received)",
     "CREATE INDEX cases_by_last_time ON cases (last_time)",
     "CREATE INDEX unsettled_cases ON cases (received, position) WHERE verdict IS NULL",
+    "CREATE INDEX cases_by_last_position ON cases (last_position, first_position, stream)",
+    "CREATE INDEX handling_in_order ON handling (handled_in, handled_at, handled_position, received, position)",
     "CREATE INDEX handling_by_leaving ON handling (left_at)",
 )
 GROUPED = ("month", "customer", "service", "priority", "channel", "kind")
 CASE_COLUMNS = (
     "position, stream, kind, request_kind, customer, service, channel, priority, received_at, due_at, responded_at,"
     " paused_seconds, business_seconds, late_by_seconds, verdict, terms, clauses, because, doubts, month, received,"
-    " last_time, last_position, steps, unsettled, seal"
+    " last_time, first_position, last_position, steps, unsettled, seal"
 )
 POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY = range(8)
-VERDICT, MONTH, RECEIVED, LAST_TIME, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, 19, 20, 21, 22, 23, 24, 25
+VERDICT, MONTH, RECEIVED, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, *range(19, 27)
 GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
 
 encode = msgspec.json.encode
@@ -108,7 +119,7 @@ decode = msgspec.json.decode
 
 
 KNOWN = ("position", "mark", "last_time", "is_movable", "handled", "out_of_turn", "overtaken", "overtakings")
-COMPARED = ("cases", "handling", "totals")
+COMPARED = ("cases", "handling", "emptied", "totals")
 
 
 class Damaged(Exception):
