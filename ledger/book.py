@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,15 +12,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import IntegrityError, PersistenceError
+from eventsourcing.persistence import IntegrityError, JSONTranscoder, PersistenceError
 from eventsourcing.utils import Environment, EnvType, get_topic
 
 from ledger import clock
 from ledger.entry import Entry, Fact
-from ledger.errors import BadLine, Conflict, LedgerBroken, LedgerError, Refused, StorageFailed
+from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
 from ledger.memory import without_cycles
+from ledger.store.address import shown, store_at
 from ledger.store.mapper import EntryMapper, Row, StoredEntries, checked, from_state, recorded_at
-from ledger.store.sqlite import EntryRecorder, check_is_ledger, is_interrupted
+from ledger.store.recorder import Recorder
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
 
@@ -49,24 +49,25 @@ class Outcome:
 
 
 class Ledger(Application[str]):
-    """Entries in one SQLite file. `mode` is `rw` to record, `ro` to read."""
+    """Entries in one SQLite file or PostgreSQL database. `mode` is `rw` to record, `ro` to read.
+
+    `where` names it in messages, without a password.
+    """
 
     name = "ledger"
 
-    def __init__(self, path: Path, mode: str = "rw") -> None:
-        if mode != "rwc":
-            check_is_ledger(path)
-        if mode == "ro" and is_interrupted(path):
-            mode = "rw"  # only a writer can undo what a killed one left half-done
-        self.path = path
-        with _storage_errors(str(path)):
+    def __init__(self, address: str | Path, mode: str = "rw") -> None:
+        self.where = shown(str(address))
+        store = store_at(str(address))
+        store.check_is_ledger(str(address))
+        with _storage_errors(self.where):
             super().__init__(
                 {
-                    "PERSISTENCE_MODULE": "ledger.store.sqlite:LedgerFactory",
+                    "PERSISTENCE_MODULE": f"{store.__name__}:LedgerFactory",
                     "MAPPER_TOPIC": get_topic(EntryMapper),
                     "ORIGINATOR_ID_TYPE": "text",
-                    "CREATE_TABLE": "yes" if mode == "rwc" else "no",
-                    "LEDGER_PATH": str(path),
+                    "CREATE_TABLE": "no",
+                    "LEDGER_ADDRESS": str(address),
                     "LEDGER_MODE": mode,
                 }
             )
@@ -76,9 +77,9 @@ class Ledger(Application[str]):
         return Environment(name, dict(env or {}))
 
     @property
-    def store(self) -> EntryRecorder:
+    def store(self) -> Recorder:
         """The recorder that keeps this ledger's entries."""
-        return cast(EntryRecorder, self.recorder)
+        return cast(Recorder, self.recorder)
 
     def stream(self, stream: str) -> list[Entry]:
         """Return the entries of a stream in order of recording; none for a stream that does not exist."""
@@ -86,18 +87,18 @@ class Ledger(Application[str]):
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             return self.store.max_notification_id() or 0
 
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             yield from checked(self.store.rows(2**62 if up_to is None else up_to))
 
     def entries_of(self, *kinds: str, up_to: int) -> list[Entry]:
         """Return the entries of all streams of these kinds up to a position, in order of position."""
         found: list[Entry] = []
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             for kind in kinds:
                 last, before = "", 0
                 for row in self.store.rows_by_stream(f"{kind}:", f"{kind};", up_to):  # ";" follows ":"
@@ -111,7 +112,7 @@ class Ledger(Application[str]):
 
     def known_position(self, at: datetime, up_to: int) -> int:
         """Return the position before the first entry recorded after an instant, `up_to` when there is none up to it."""
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             for row in self.store.rows(up_to):
                 if recorded_at(*row) > at:
                     return row[0] - 1
@@ -137,7 +138,7 @@ class Ledger(Application[str]):
         try:
             self.store.insert_decided(facts, decided)
         except PersistenceError as error:
-            return self._at(self._read_back(facts, error))
+            return self._at(self._read_back(facts, outcome.added, error))
         there = self._at(dict.fromkeys(p for _, p in outcome.already)) if outcome.already else []
         return list({e.position: e for e in [*there, *outcome.added]}.values())
 
@@ -148,7 +149,7 @@ class Ledger(Application[str]):
         by_content: a fact equal to an entry without a command id is already there too.
         """
         facts = list(facts)
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             last, known, rows = self.store.before(facts)
         there = _by_stream(rows)
         return judged(facts, Streams(there.__getitem__), last, known, clock.now(), by_content=by_content)
@@ -158,7 +159,7 @@ class Ledger(Application[str]):
         """Append what was judged acceptable, in one transaction, and return what became of it.
 
         Raises Conflict when another writer came first, StorageFailed when it could not be written; whether it is in the
-        ledger after all is looked up by command id before either is raised.
+        ledger after all is looked up before either is raised.
         """
         entries = outcome.added
         if not entries:
@@ -168,29 +169,37 @@ class Ledger(Application[str]):
             stored = [e if e.position == p else replace(e, position=p) for e, p in zip(entries, positions, strict=True)]
             return Outcome(stored, outcome.already, outcome.rejects)
         except IntegrityError as error:
-            there = self._read_back(entries, error)
+            there = self._read_back(entries, entries, error)
             facts = [Fact(e.stream, e.time, e.event, e.actor, e.command_id) for e in entries]
             already = [*outcome.already, *zip(facts, there, strict=True)]
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
-            return Outcome(self._at(self._read_back(entries, error)), outcome.already, outcome.rejects)
+            return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
 
-    def _read_back(self, wanted: Sequence[Fact | Entry], error: PersistenceError) -> list[int]:
-        """Return the positions of what was to be written if all of it is there, by command id; else raise the error."""
+    def _read_back(self, wanted: Sequence[Fact | Entry], tried: Sequence[Entry], error: PersistenceError) -> list[int]:
+        """Return the positions of what was to be written if all of it is there, by command id; else raise the error.
+
+        What has no command id cannot be told from another writer's, only that nobody wrote what was `tried`.
+        """
         ids = [x.command_id for x in wanted if x.command_id is not None]
+        written = True
         with contextlib.suppress(PersistenceError):
             there = self.store.positions_of(ids) if len(ids) == len(wanted) else {}
             if ids and all(i in there for i in ids):
                 return [there[i] for i in ids]
+            after = tried and self.recorder.select_events(tried[0].stream, gt=tried[0].version - 1, limit=1)
+            written = len(ids) < len(wanted) and bool(after)
         if isinstance(error, IntegrityError):
             raise Conflict(wanted[0].stream) from error
         if _is_damage(error):
-            raise _broken(str(self.path), f"the file is damaged: {error}") from error
-        raise StorageFailed(str(self.path), f"could not be written: {error}", "nothing was added; try again") from error
+            raise _broken(self.where, f"what is stored is damaged: {said(error)}") from error
+        todo = "look whether it was added, then try again" if written else "nothing was added; try again"
+        raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
 
     def _at(self, positions: Iterable[int]) -> list[Entry]:
         """Return the entries at these positions as they are stored."""
-        return [from_state(*row) for row in self.store.at(positions)]
+        with _storage_errors(self.where):
+            return [from_state(*row) for row in self.store.at(positions)]
 
     def _state_of(self, stream: str) -> Stream:
         def project(_: Any, events: Iterator[Any]) -> Stream | None:
@@ -200,7 +209,7 @@ class Ledger(Application[str]):
                 entries.append(entry)
             return Stream(entries) if entries else None
 
-        with _storage_errors(str(self.path)):
+        with _storage_errors(self.where):
             try:
                 return cast(Stream, self.repository.get(stream, projector_func=cast(Any, project)))
             except AggregateNotFoundError:
@@ -246,36 +255,19 @@ def rejected(fact: Fact, refusal: Refusal | BadLine) -> Reject:
     return Reject(fact, refusal.reason, refusal.what, refusal.todo.replace("STREAM", fact.stream))
 
 
-def create(path: Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()) -> None:
+def create(address: str | Path, entries: Sequence[Entry] = (), facts: Sequence[Fact] = ()) -> None:
     """Make a new ledger, whole or not at all: entries as they are, then facts judged like any others.
 
-    Raises LedgerError when something is at the path already.
+    Raises LedgerError when something is at the address already, Refused for the first fact that is not accepted.
     """
-    if path.exists():
-        raise LedgerError(
-            str(path), "there is something here already", "choose another name, or use the ledger as it is"
-        )
-    if not path.absolute().parent.is_dir():
-        raise LedgerError(str(path), "its folder does not exist", "make the folder first")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        ledger = Ledger(draft, "rwc")
-        try:
-            ledger.commit(Outcome(list(entries)))
-            if facts:
-                ledger.record(*facts)
-        finally:
-            ledger.close()
-        try:
-            os.link(draft, path)
-            _sync(path.absolute().parent)
-        except FileExistsError:
-            raise LedgerError(str(path), "there is something here already", "choose another name") from None
-    except OSError as error:
-        raise StorageFailed(str(path), f"could not be made: {error.strerror}", "choose another place") from None
-    finally:
-        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
-            left.unlink(missing_ok=True)
+    streams = Streams(lambda stream: [x for x in entries if x.stream == stream])
+    known = {x.command_id: x.position for x in entries if x.command_id is not None}
+    outcome = judged(facts, streams, len(entries), known, clock.now())
+    for reject in outcome.rejects:
+        raise reject.error()
+    with _storage_errors(shown(str(address))):
+        stored = StoredEntries(EntryMapper(JSONTranscoder()), [*entries, *outcome.added])
+        store_at(str(address)).create(str(address), stored)
 
 
 def _by_stream(rows: Iterable[Row]) -> defaultdict[str, list[Entry]]:
@@ -298,27 +290,17 @@ def _broken(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
-def _sync(folder: Path) -> None:
-    """Make sure that a new name in a folder survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _is_damage(error: Exception) -> bool:
-    return "malformed" in str(error) or "not a database" in str(error)
+    return any(sign in str(error) for sign in ("malformed", "not a database", "invalid page"))
 
 
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
-    """Turn what the store raises into errors with three lines; a damaged file is a broken ledger."""
+    """Turn what the store raises into errors with three lines; damage is a broken ledger."""
     try:
         yield
     except (PersistenceError, sqlite3.Error) as error:
         if _is_damage(error):
-            raise _broken(where, f"the file is damaged: {error}") from error
-        raise StorageFailed(
-            where, f"the store failed: {error}", "check the disk and the file, then try again"
-        ) from error
+            raise _broken(where, f"what is stored is damaged: {said(error)}") from error
+        todo = "check the disk and the file, or the server, then try again"
+        raise StorageFailed(where, f"the store failed: {said(error)}", todo) from error

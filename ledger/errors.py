@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 
@@ -20,6 +21,11 @@ class LedgerError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}\n{self.what}\n{self.todo}"
+
+
+def said(error: Exception) -> str:
+    """Return the first line of what a library's error says; a server adds details and hints in further lines."""
+    return str(error).partition("\n")[0].strip()
 
 
 class BadLine(LedgerError):
@@ -54,7 +60,7 @@ class NoLedger(LedgerError):
     """There is no ledger at the place that was named."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(where, "there is no ledger here", f"create one: sla-ledger --db {where} init")
+        super().__init__(where, "there is no ledger here", f"create one: sla-ledger --db {quote(where)} init")
 
 
 class NotFound(LedgerError):

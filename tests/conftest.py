@@ -12,12 +12,15 @@ import pytest
 
 import ledger
 import projections
+from tests.postgres_server import _shared, cache, database, emptied, server
+
+__all__ = ["_shared", "cache", "database", "emptied", "server"]  # fixtures
 
 for package in (ledger, projections):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
 
-freezegun.configure(extend_ignore_list=["eventsourcing.persistence"])
+freezegun.configure(extend_ignore_list=["eventsourcing.persistence", "psycopg"])  # which wait by the clock
 
 hypothesis.settings.register_profile(
     "short",

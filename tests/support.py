@@ -33,7 +33,7 @@ def only(row: dict[str, Any], *left_out: str) -> dict[str, Any]:
     return {k: v for k, v in row.items() if k not in left_out}
 
 
-def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
+def do(db: Path | str, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00Z") -> Result:
     """The outcome of a command on a ledger at an instant."""
     with freezegun.freeze_time(now):
         result = CliRunner().invoke(app, ["--db", str(db), *arguments])
@@ -43,7 +43,7 @@ def do(db: Path, *arguments: str, code: int = 0, now: str = "2026-02-01T09:00:00
     return result
 
 
-def log(db: Path, *arguments: str) -> list[dict[str, Any]]:
+def log(db: Path | str, *arguments: str) -> list[dict[str, Any]]:
     """The entries of a ledger as rows."""
     found = json.loads(do(db, "--json", "log", *arguments).stdout)
     assert isinstance(found, list)

@@ -22,7 +22,7 @@ from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, event_data, from_line, to_line
 from ledger.errors import Conflict, LedgerBroken, LedgerError, NoLedger, Refused, StorageFailed
 from ledger.store import stream_file
-from ledger.store.sqlite import has_wal_fix
+from ledger.store.sqlite import EntryRecorder, has_wal_fix
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WRITES = 40
@@ -259,7 +259,7 @@ def test_what_is_acknowledged_survives_a_power_cut(book: Ledger) -> None:
     """Full synchronisation at least, and a write-ahead log only where SQLite has it right."""
     wal = has_wal_fix(sqlite3.sqlite_version_info)
 
-    with book.store.datastore.transaction(commit=False) as cursor:
+    with cast(EntryRecorder, book.store).datastore.transaction(commit=False) as cursor:
         [journal] = cursor.sqlite_cursor.execute("PRAGMA journal_mode").fetchone()
         [synchronous] = cursor.sqlite_cursor.execute("PRAGMA synchronous").fetchone()
 
@@ -290,7 +290,7 @@ def test_the_environment_cannot_redirect_a_ledger(path: Path, tmp_path: Path, mo
     settings = {
         "PERSISTENCE_MODULE": "eventsourcing.popo",
         "SQLITE_DBNAME": elsewhere,
-        "LEDGER_PATH": elsewhere,
+        "LEDGER_ADDRESS": elsewhere,
         "LEDGER_MODE": "rwc",
         "CREATE_TABLE": "yes",
         "MAPPER_TOPIC": "eventsourcing.persistence:Mapper",

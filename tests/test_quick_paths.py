@@ -170,7 +170,7 @@ def test_a_damaged_file_is_a_broken_ledger_to_a_recorder_too(tmp_path: Path) -> 
     whole = path.read_bytes()
     path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
 
-    with closing(Ledger(path)) as ledger, pytest.raises(LedgerBroken, match="the file is damaged"):
+    with closing(Ledger(path)) as ledger, pytest.raises(LedgerBroken, match="what is stored is damaged"):
         ledger.record(fact("incident:INC-3", 1))
 
 

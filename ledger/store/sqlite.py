@@ -6,8 +6,9 @@ It takes the library's recorder and gives it a table, a connection and a writer 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from uuid import UUID
@@ -25,19 +26,17 @@ from eventsourcing.sqlite import (
 from eventsourcing.utils import Environment, EnvType
 
 from ledger.entry import Fact
-from ledger.errors import NoLedger, StorageFailed
+from ledger.errors import LedgerError, StorageFailed
+from ledger.store import reading
 from ledger.store.mapper import Row, StoredEntry
+from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
+from ledger.store.recorder import Decision
 
 try:
     import fcntl
 except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough there, only less fair
     fcntl = None  # type: ignore[assignment]
 
-Decision = Callable[[int, dict[str, int], Sequence[Row]], Sequence[StoredEvent]]
-
-APPLICATION_ID = 0x534C414C  # "SLAL"
-FORMAT = 1
-LOCK_SECONDS = 30
 CHUNK = 500
 
 _SCHEMA = (
@@ -85,35 +84,47 @@ def has_wal_fix(version: tuple[int, ...]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
-def uri(path: Path, mode: str) -> str:
-    """Return the address of a database file; mode: `ro`, `rw` or `rwc`."""
-    return f"{path.absolute().as_uri()}?mode={mode}"
-
-
-def check_is_ledger(path: Path) -> None:
+def check_is_ledger(address: str) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
-    if not path.exists():
-        raise NoLedger(str(path))
-    todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
+    reading.check_is_ledger(Path(address))
+
+
+def create(address: str, entries: Sequence[StoredEvent]) -> None:
+    """Make a new ledger file of these entries, whole or not at all.
+
+    Raises LedgerError when something is at the path already, StorageFailed when the file cannot be made.
+    """
+    path = Path(address)
+    if path.exists():
+        todo = "choose another name, or use the ledger as it is"
+        raise LedgerError(address, "there is something here already", todo)
+    if not path.absolute().parent.is_dir():
+        raise LedgerError(address, "its folder does not exist", "make the folder first")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
-        with contextlib.closing(sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS)) as connection:
-            found = connection.execute("PRAGMA application_id").fetchone()[0]
-            made_by = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
-    if found != APPLICATION_ID:
-        raise StorageFailed(str(path), "this file is not a ledger", todo)
-    if made_by != FORMAT:
-        raise StorageFailed(
-            str(path), f"this ledger has format {made_by}, not {FORMAT}", "use the program that made it"
-        )
+        with contextlib.closing(_LedgerDatastore(draft, "rwc")) as datastore:
+            recorder = EntryRecorder(datastore)
+            recorder.create_table()
+            recorder.insert_events(entries)
+        try:
+            os.link(draft, path)
+            _sync(path.absolute().parent)
+        except FileExistsError:
+            raise LedgerError(address, "there is something here already", "choose another name") from None
+    except OSError as error:
+        raise StorageFailed(address, f"could not be made: {error.strerror}", "choose another place") from None
+    finally:
+        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
+            left.unlink(missing_ok=True)
 
 
-def is_interrupted(path: Path) -> bool:
-    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
-    journal = path.with_name(path.name + "-journal")
-    return journal.exists() and journal.stat().st_size > 0
+def _sync(folder: Path) -> None:
+    """Make sure that a new name in a folder survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class _WritingTransaction(SQLiteTransaction):
@@ -302,7 +313,7 @@ def _in_chunks(c: SQLiteCursor, statement: str, values: Sequence[str]) -> Iterat
 
 
 class LedgerFactory(SQLiteFactory):
-    """Builds the store from LEDGER_PATH and LEDGER_MODE."""
+    """Builds the store from LEDGER_ADDRESS and LEDGER_MODE: `rw` to record, `ro` to read."""
 
     application_recorder_class = EntryRecorder
 
@@ -311,4 +322,7 @@ class LedgerFactory(SQLiteFactory):
         found["SQLITE_DBNAME"] = ":memory:"
         super().__init__(found)
         self.datastore.close()
-        self.datastore = _LedgerDatastore(Path(str(found.get("LEDGER_PATH"))), str(found.get("LEDGER_MODE")))
+        path, mode = Path(str(found.get("LEDGER_ADDRESS"))), str(found.get("LEDGER_MODE"))
+        if mode == "ro" and is_interrupted(path):
+            mode = "rw"  # only a writer can undo what a killed one left half-done
+        self.datastore = _LedgerDatastore(path, mode)

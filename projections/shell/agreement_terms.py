@@ -99,7 +99,7 @@ def post(
         what = f"the document takes effect at {stamp(posted.effective_from)}, not at {stamp(wanted)}"
         raise BadTerms(clean(file), what, "make both agree, or leave out --at")
     digest = sha256(document.encode()).hexdigest()
-    judgement, who = Scope(db=str(scope.path)).judgement(), actor or default_actor()
+    judgement, who = Scope(db=scope.path).judgement(), actor or default_actor()
     _refuse_contradiction(judgement, file, posted, digest)
     event = TermsPosted(document=document, sha256=digest)
     facts = [Fact(f"terms:{posted.id}", posted.effective_from, event, who)]

@@ -15,6 +15,7 @@ from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
 from ledger.memory import without_cycles
 from ledger.store import stream_file
+from ledger.store.address import is_database, shown
 from ledger.text import clean
 from projections.shell import output
 from projections.shell.filters import one_of
@@ -102,7 +103,8 @@ def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str
             raise typer.BadParameter(f"{clean(file)} is named twice", param_hint="FILE")
     if rejects is None:
         return
-    beside = [scope.db + ending for ending in ("", ".lock", "-journal", "-wal", "-shm")]
+    endings = () if is_database(scope.db) else ("", ".lock", "-journal", "-wal", "-shm")
+    beside = [scope.db + ending for ending in endings]
     for taken in [*beside, *files, *([heads] if heads else [])]:
         if Path(taken).resolve() == Path(rejects).resolve():
             raise LedgerError(clean(rejects), "the rejects would overwrite this file", "name another file for them")
@@ -111,16 +113,16 @@ def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str
 def _copy(scope: Scope, files: list[str], dry_run: bool) -> None:
     if len(files) != 1:
         raise typer.BadParameter("a copy is made of one file", param_hint="--verbatim")
-    path, entries = scope.path, stream_file.read(files[0])
+    address, entries = scope.path, stream_file.read(files[0])
     for index, entry in enumerate(entries, 1):
         if entry.position != index:
             where = f"{clean(files[0])}, line {entry.position}"
             raise BadLine(where, f"this is entry {index}: positions would change", "leave out empty and repeated lines")
     if dry_run:
-        output.note(f"{path}: would be an exact copy of {len(entries)} entries")
+        output.note(f"{shown(address)}: would be an exact copy of {len(entries)} entries")
         return
-    create(path, entries)
-    output.note(f"{path}: a new ledger, an exact copy of {len(entries)} entries")
+    create(address, entries)
+    output.note(f"{shown(address)}: a new ledger, an exact copy of {len(entries)} entries")
 
 
 def _batch(

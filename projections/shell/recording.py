@@ -20,6 +20,7 @@ from ledger.entry import Entry, Fact, parsed_event, to_line
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, EntryCorrected, Event, EvidenceRecorded, TimeframeDetermined
 from ledger.instants import stamp
+from ledger.store.address import shown
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
 from ledger.text import clean, identifier, strict_json
 from ledger.values import Money
@@ -44,13 +45,16 @@ Actor = Annotated[str | None, typer.Option(help="who records it (default: cli.US
 def init(scope: Scope) -> None:
     """Create a ledger and post the built-in terms, effective 23 September 2020.
 
+    In PostgreSQL it also makes the roles sla_ledger_writer and sla_ledger_auditor, to be granted to logins that record
+    or only read.
+
     \b
-    Example:
+    Examples:
       sla-ledger --db support.db init
+      sla-ledger --db postgresql://owner@db.example/support init
     """
-    path = scope.path
-    create(path, facts=[built_in_fact(default_actor())])
-    output.note(f"{path}: a new ledger, terms {terms.BUILT_IN} posted")
+    create(scope.path, facts=[built_in_fact(default_actor())])
+    output.note(f"{shown(scope.path)}: a new ledger, terms {terms.BUILT_IN} posted")
 
 
 class Events(TyperGroup):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from pathlib import Path
@@ -164,9 +166,9 @@ class Scope:
 
     def reader(self) -> Reader:
         """Return the ledger's rows as they are stored, to be closed after use."""
-        from ledger.store.reading import FileReader
+        from ledger.store.address import reader_at
 
-        return FileReader(Path(_checked(self.db)))
+        return reader_at(self.db)
 
     @property
     def is_stream_file(self) -> bool:
@@ -175,19 +177,26 @@ class Scope:
 
     @property
     def views_path(self) -> Path:
-        """Where the findings are kept."""
-        return Path(self.views or f"{self.db}.views")
+        """Where the findings are kept: beside a ledger's file, in the user's cache for a database."""
+        from ledger.store.address import is_database, shown
+
+        if self.views or not is_database(self.db):
+            return Path(self.views or f"{self.db}.views")
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sla-ledger")
+        with suppress(OSError):  # said by whoever writes there
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
 
     @property
-    def path(self) -> Path:
-        """The ledger to record to; refused when it is not one."""
+    def path(self) -> str:
+        """The address of the ledger to record to; refused when it is not one."""
         if self.is_stream_file:
             raise LedgerError(
                 clean(self.db),
                 "a stream file is only read, never written",
                 "import it into a ledger: sla-ledger import",
             )
-        return Path(_checked(self.db))
+        return self.db
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries of the ledger."""
@@ -205,21 +214,11 @@ def opened(address: str) -> Iterator[Ledger]:
     """Yield the ledger at an address, to be read."""
     from ledger.book import Ledger
 
-    ledger = Ledger(Path(_checked(address)), "ro")
+    ledger = Ledger(address, "ro")
     try:
         yield ledger
     finally:
         ledger.close()
-
-
-def _checked(address: str) -> str:
-    if address.startswith(("postgresql://", "postgres://")):
-        raise LedgerError(
-            address.partition("@")[2] or "postgresql",
-            "ledgers in PostgreSQL are not built yet",
-            "name a SQLite file or a stream file",
-        )
-    return address
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:

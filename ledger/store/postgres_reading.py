@@ -1,0 +1,167 @@
+"""Reading the rows of a ledger in PostgreSQL, past the library: what views, replays and single streams are read by.
+
+Nothing heavier than the driver is imported here. Writing goes through `ledger.book`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from itertools import count
+from shlex import quote
+from typing import Any, cast
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
+from ledger.store.address import is_well_formed, shown
+from ledger.store.reading import Stored
+
+FORMAT = "sla-ledger format 1"
+CONNECT_SECONDS = 10
+BATCH = 5000
+LIMITS = {  # unless the address says otherwise
+    "connect_timeout": str(CONNECT_SECONDS),
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "application_name": "sla-ledger",
+}
+
+_LOOK = """
+SELECT obj_description(c.oid, 'pg_class'), current_user,
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'sla_ledger' AND c.relname = 'ledger_events'
+"""
+
+COLUMNS = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
+BY_STREAM = f"""{COLUMNS}
+WHERE originator_id >= %s AND originator_id < %s AND notification_id <= %s ORDER BY originator_id, originator_version"""
+LAST = "SELECT max(notification_id) FROM sla_ledger.ledger_events"
+
+
+def check_is_ledger(address: str) -> None:
+    """Raise NoLedger when the database is empty, StorageFailed when there is no ledger in it or it cannot be read."""
+    where = shown(address)
+    with connected(address) as connection:
+        found = connection.execute(_LOOK).fetchone()
+        tables = "SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        if found is None and connection.execute(tables).fetchone() is None:
+            raise NoLedger(where)
+    if found is None or not str(found[0]).startswith("sla-ledger format"):
+        todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
+        raise StorageFailed(where, "this database is not a ledger", todo)
+    mark, user, readable = found
+    if mark != FORMAT:
+        raise StorageFailed(where, f"this ledger has another format: {mark}", "use the program that made it")
+    if not readable:
+        todo = f"let its owner grant it: GRANT sla_ledger_auditor TO {user}"
+        raise StorageFailed(where, "this login may not read the ledger", todo)
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Yield a connection of its own; StorageFailed when there is none, or when what is done with it fails."""
+    try:
+        with psycopg.connect(told(address), autocommit=True) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            yield connection
+    except psycopg.Error as error:
+        what = said(error)
+        todo = "check that the server runs there, and the names of database and login"
+        if re.search(r'database ".*" does not exist', what):
+            todo = "check its name, or make the database first: createdb"
+        elif "password" in what:
+            todo = "check user and password; PGPASSWORD and ~/.pgpass keep a password out of the address"
+        raise StorageFailed(shown(address), f"the database cannot be used: {what}", todo) from error
+
+
+def told(address: str) -> str:
+    """Return what the driver is told: the address, and limits of time where it names none."""
+    if is_well_formed(address):
+        with contextlib.suppress(psycopg.ProgrammingError, UnicodeError):  # whose text may quote the password
+            return make_conninfo(address, **(LIMITS | conninfo_to_dict(address) | {"client_encoding": "utf8"}))
+    todo = "write it like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, other signs in a part as %40 for @"
+    raise StorageFailed(shown(address), "this is no address of a database, or a parameter in it is unknown", todo)
+
+
+class DatabaseReader:
+    """Reads the rows of a ledger in PostgreSQL over one connection, in one transaction that ends when it is closed."""
+
+    def __init__(self, address: str) -> None:
+        check_is_ledger(address)
+        self.where = shown(address)
+        self._names = count(1)
+        self._open = contextlib.ExitStack()
+        self._connection = self._open.enter_context(connected(address))
+        self._open.callback(self._connection.rollback)
+        self._connection.autocommit, self._connection.read_only = False, True
+
+    def last_position(self) -> int:
+        """Return the position of the last entry, 0 for none."""
+        return self._one(LAST) or 0
+
+    def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
+        """Yield the entries in `(after, up_to]` in order of position."""
+        where = "notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+        return self._each(f"{COLUMNS} WHERE {where}", after, up_to)
+
+    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
+        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
+        return self._each(BY_STREAM, first, until, up_to)
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams that have entries in `(after, up_to]`."""
+        statement = (
+            "SELECT originator_id FROM sla_ledger.ledger_events"
+            " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+        )
+        return list(dict.fromkeys(row[0] for row in self._all(statement, after, up_to)))
+
+    def at(self, positions: Iterable[int]) -> list[Stored]:
+        """Return the entries at these positions, in this order."""
+        wanted = list(positions)
+        found = {row[0]: row for row in self._all(f"{COLUMNS} WHERE notification_id = ANY(%s)", wanted)}
+        return [cast(Stored, found[position]) for position in wanted if position in found]
+
+    def bounds(self, first: str, until: str, parts: int) -> list[str]:
+        """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
+        last = self.last_position()
+        sample = self.at(range(1, last + 1, max(1, last // 4096)))
+        ids = sorted(row[1] for row in sample if first <= row[1] < until)
+        return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
+
+    def count(self) -> int:
+        """Return how many entries there are."""
+        return self._one("SELECT count(*) FROM sla_ledger.ledger_events") or 0
+
+    def close(self) -> None:
+        """End the transaction and close the connection."""
+        self._open.close()
+
+    def _one(self, statement: str) -> int | None:
+        return cast("int | None", self._all(statement)[0][0])
+
+    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._errors(), self._connection.cursor(binary=True) as cursor:
+            return cursor.execute(statement, values).fetchall()
+
+    def _each(self, statement: str, *values: object) -> Iterator[Stored]:
+        """Yield rows from a cursor of the server, some thousands at a time."""
+        with self._errors(), self._connection.cursor(f"entries_{next(self._names)}") as cursor:
+            cursor.itersize = BATCH
+            yield from cast("Iterator[Stored]", cursor.execute(statement, values, binary=True))
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            if "invalid page" in str(error):
+                todo = "restore the ledger from a copy; something else than this program wrote to it"
+                raise LedgerBroken(self.where, f"what is stored is damaged: {said(error)}", todo) from error
+            todo = "check the server, then try again"
+            raise StorageFailed(self.where, f"the store failed: {said(error)}", todo) from error
