@@ -98,7 +98,13 @@ class Value(BaseModel):
     """A value inside an event: frozen, strict, no unknown field."""
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", validate_by_name=True, validate_by_alias=True, allow_inf_nan=False, defer_build=True
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )
 
 

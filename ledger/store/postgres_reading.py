@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import Stored
+from ledger.store.reading import HAPPENED_AT, RECORDED_AT, Stored
 
 FORMAT = "sla-ledger format 1"
 CONNECT_SECONDS = 10
@@ -126,6 +126,28 @@ class DatabaseReader:
         wanted = list(positions)
         found = {row[0]: row for row in self._all(f"{COLUMNS} WHERE notification_id = ANY(%s)", wanted)}
         return [cast(Stored, found[position]) for position in wanted if position in found]
+
+    def known_position(self, at: str, up_to: int) -> int:
+        """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
+        later = (
+            "SELECT notification_id FROM sla_ledger.ledger_events WHERE notification_id <= %s"
+            " AND substring(state FROM %s FOR %s) > convert_to(%s, 'UTF8') ORDER BY notification_id LIMIT 1"
+        )
+        found = self._all(later, up_to, *RECORDED_AT, at)
+        return int(found[0][0]) - 1 if found else up_to
+
+    def earliest_after(self, position: int) -> tuple[str, list[str]]:
+        """Return the earliest time of an entry after a position, and the streams that are corrected after it."""
+        earliest = (
+            "SELECT min(convert_from(substring(state FROM %s FOR %s), 'UTF8') COLLATE \"C\")"
+            " FROM sla_ledger.ledger_events WHERE notification_id > %s"
+        )
+        corrected = (
+            "SELECT DISTINCT originator_id FROM sla_ledger.ledger_events"
+            " WHERE notification_id > %s AND topic IN ('EntryWithdrawn', 'EntryCorrected')"
+        )
+        time = str(self._all(earliest, *HAPPENED_AT, position)[0][0])
+        return time, [row[0] for row in self._all(corrected, position)]
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""

@@ -100,7 +100,7 @@ def judged(
     reader: Reader, streams: Iterable[str], grounds: Grounds, up_to: int, as_of: int | None = None
 ) -> tuple[list[Case], list[Emptied]]:
     """Return the cases of these streams, and those of which nothing is left."""
-    rows = (row for s in sorted(streams) for row in reader.rows_by_stream(s, f"{s}\0", up_to))
+    rows = (row for s in sorted(streams) for row in reader.rows_by_stream(s, f"{s} ", up_to))
     found = list(cases(rows, grounds, as_of))
     return [c for c in found if isinstance(c, Case)], [c for c in found if isinstance(c, Emptied)]
 

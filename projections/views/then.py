@@ -99,7 +99,7 @@ def _first_difference(reader: Reader, position: int, last: int, last_time: int, 
         earliest, corrected = reader.earliest_after(position)
         times.append(instant(earliest))
         for stream in corrected:
-            for row in reader.rows_by_stream(stream, f"{stream}\0", EVERYTHING):
+            for row in reader.rows_by_stream(stream, f"{stream} ", EVERYTHING):
                 found = decode(row[4])
                 times.append(instant(found["time"]))
                 if row[3] == "EntryCorrected":
