@@ -115,8 +115,13 @@ def _handling(
     is_early: most of what is kept came later, so that cases are looked at first.
     """
     second = since >> SHIFT
-    lefts: dict[int, int] = {c.position: left_at(c) for c in cases if left_at(c) >= second}
-    moving: dict[int, Moving] = {c.position: (c.received, c.stays, c.handled) for c in cases if c.position in lefts}
+    settled = "SELECT 1 FROM handling WHERE position = ? AND left_at = ? AND left_at < ?"  # as it was, and as it stayed
+    lefts = {c.position: left_at(c) for c in cases}
+    moving: dict[int, Moving] = {
+        c.position: (c.received, c.stays, c.handled)
+        for c in cases
+        if connection.execute(settled, (c.position, lefts[c.position], second)).fetchone() is None
+    }
     tables = "cases c CROSS JOIN handling h" if is_early else "handling h CROSS JOIN cases c"
     window = f"SELECT h.* FROM {tables} WHERE c.position = h.position AND h.left_at >= ? AND {stands}"
     for row in connection.execute(window, (second,)).fetchall():
