@@ -238,7 +238,7 @@ def judged(
         position, version = last_position + len(outcome.added) + 1, stream.version + 1
         entry = Entry(position, fact.stream, version, fact.time, recorded_at, fact.event, fact.actor, fact.command_id)
         entry = streams.canonical(entry)
-        refusal = streams.admit(entry)
+        refusal = stream.admit(entry)
         if refusal is None:
             outcome.added.append(entry)
             if fact.command_id is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -108,7 +108,7 @@ def parsed_event(name: str, data: Any, where: str) -> Event:
     if model is None:
         raise BadLine(where, f"type: {clean(str(name))[:80]!r} is no event", "see all types: sla-ledger record --list")
     try:
-        return model.model_validate(data, by_alias=True, by_name=False)
+        return cast(Event, model.__pydantic_validator__.validate_python(data, by_alias=True, by_name=False))
     except ValidationError as error:
         raise BadLine(where, problem(error, f"{name} data")) from None
 

@@ -74,6 +74,11 @@ def outcome(read: Any, text: str) -> Any:
 
 @example([(0, 0, "")])
 @example([(0, 0, "\ufeff")])
+@example([(LINE.index("9007"), 16, "9007199254740993")])
+@example([(LINE.index("9007"), 16, "1e999")])
+@example([(LINE.index("9007"), 16, "NaN")])
+@example([(LINE.index("\\ud83d"), 6, "")])
+@example([(1, 0, '"type":1,')])
 @given(MUTATIONS)
 def test_strict_json_reads_and_refuses_by_its_rules(mutations: list[tuple[int, int, str]]) -> None:
     text = LINE

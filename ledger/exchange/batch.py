@@ -48,7 +48,7 @@ def command_id(prefix: str, event: Event, occurrence: int = 0) -> str:
     identical rows.
     """
     digest = sha256(event_bytes(event)).hexdigest()[:16]
-    return f"{prefix}/{event.name}/{digest}/{occurrence}"
+    return f"{prefix}/{type(event).__name__}/{digest}/{occurrence}"
 
 
 def fact_prefix(fact: Fact) -> str:

@@ -115,6 +115,16 @@ class Stream:
             self._unnamed = {(e.name, e.time, event_data(e.event)): e.position for e in unnamed}
         return self._unnamed.get((fact.event.name, fact.time, event_data(fact.event))) if self._unnamed else None
 
+    def admit(self, entry: Entry) -> Refusal | BadLine | None:
+        """Add the entry and return None, or return why it is refused and change nothing."""
+        try:
+            refusal = self.refuse(entry)
+        except BadLine as bad:
+            return bad
+        if refusal is None:
+            self.add(entry)
+        return refusal
+
     def refuse(self, entry: Entry) -> Refusal | None:
         """Return why the stream does not accept the entry as its next, or None."""
         kind = kind_of(entry.stream)
@@ -233,11 +243,4 @@ class Streams:
 
     def admit(self, entry: Entry) -> Refusal | BadLine | None:
         """Add the entry to its stream and return None, or return why it is refused and change nothing."""
-        stream = self[entry.stream]
-        try:
-            refusal = stream.refuse(entry)
-        except BadLine as bad:
-            return bad
-        if refusal is None:
-            stream.add(entry)
-        return refusal
+        return self[entry.stream].admit(entry)

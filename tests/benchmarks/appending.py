@@ -34,7 +34,7 @@ from ledger.store.mapper import to_state
 from ledger.store.sqlite import has_wal_fix
 from projections.shell.exchange import native
 
-START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+START = datetime(2020, 10, 1, 12, tzinfo=UTC)
 TOLD: tuple[e.Event, ...] = (  # the five facts of every case
     e.IncidentReported(customer="acme", service="licence", channel="phone"),
     e.PriorityAssigned(priority="high", reason="nobody can log in"),
