@@ -44,6 +44,18 @@ class Clock(msgspec.Struct):
         i = bisect_right(self.begins, at)
         return 0 if i == 0 else self.sums[i - 1] - max(0, self.ends[i - 1] - at)
 
+    def passed_at(self, at: int) -> tuple[int, bool]:
+        """Return the business time before an instant, and whether it lies in business hours."""
+        if not self.first <= at < self.last:
+            raise Beyond
+        if self.always:
+            return at, True
+        i = bisect_right(self.begins, at) - 1
+        if i < 0:
+            return 0, False
+        left = self.ends[i] - at
+        return (self.sums[i] - left, True) if left > 0 else (self.sums[i], False)
+
     def reached(self, passed: int) -> int:
         """Return the first instant at which so much business time has passed."""
         if self.always:
@@ -52,13 +64,6 @@ class Clock(msgspec.Struct):
         if i == len(self.sums):
             raise Beyond
         return self.ends[i] - (self.sums[i] - passed)
-
-    def is_open(self, at: int) -> bool:
-        """Return whether an instant lies in business hours; closing time does not."""
-        if self.always:
-            return True
-        i = bisect_right(self.begins, at)
-        return i > 0 and at < self.ends[i - 1]
 
     def close_of(self, received: int, days: int) -> int:
         """Return the close of the n-th working day after the date of receipt."""

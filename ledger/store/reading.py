@@ -92,7 +92,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
         connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "cache_size = -65536"):
             connection.execute(f"PRAGMA {pragma}")
         found = connection.execute("PRAGMA application_id").fetchone()[0]
         made_by = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -49,7 +49,7 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
         grounds = later
         state.put_grounds(grounds)
     found, emptied = judged(reader, streams, grounds, last)
-    if any(c.figures is None and not grounds.rules_at(c.received).plain for c in found):
+    if any(not c.is_judged and not grounds.rules_at(c.received).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     times = [c.last_time for c in found]
     if kinds.intersection(k[:-1] for k in DOWNTIME) or kinds & set(CONTEXT):
@@ -261,9 +261,8 @@ def _passers(
     if since is None:
         return known
     straddling = next((a for _, a, b in stays if a < since and (b is None or b > since)), None)
-    was_there = dict(was).get(since)
-    kept = [(a, by) for a, by in known if a < since]
-    kept = [(a, by) for a, by in kept if a != straddling or was_there is None or was_there & MASK != by]
+    came_later = {by & MASK for a, by in was if a == since}  # in a stay that went on
+    kept = [(a, by) for a, by in known if a < since and by not in came_later]
     settled = {a for a, _ in kept}
     for a, by in found:
         begin = straddling if a == since and straddling is not None else a

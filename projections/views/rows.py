@@ -5,59 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from projections.clauses import in_order
-from projections.replay import SHIFT, Case, Emptied, stamped
+from projections.replay import FAR, SHIFT, Case, Emptied
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
 
 MASK = (1 << SHIFT) - 1
-NEVER = 1 << 40  # later than any instant: a case that still waits leaves then
-_TEXTS: dict[frozenset[str] | tuple[str, ...], str] = {}
-
-
-def _text(names: frozenset[str] | tuple[str, ...]) -> str:
-    """Return clauses (a set, in the agreement's order) or doubts (in their own) as JSON; each list is written once."""
-    found = _TEXTS.get(names)
-    if found is None:
-        found = _TEXTS[names] = encode(in_order(names) if isinstance(names, frozenset) else names).decode()
-    return found
+NEVER = FAR  # when a case that still waits will have left
 
 
 def case_row(case: Case) -> tuple[Any, ...]:
-    """Return the row of a case; a case that only the plain rules can judge has no verdict."""
-    opening, figures = case.opening, case.figures
-    head = (
-        case.position,
-        case.stream,
-        case.stream.partition(":")[0],
-        opening.kind,
-        opening.customer,
-        opening.service,
-        opening.channel,
-        case.priority,
-        case.received_at,
-    )
-    tail = (case.received, case.last_time, case.first_position, case.last_position, encode(case.steps).decode())
-    if figures is None:
-        return sealed((*head, None, case.answered_at, None, None, None, None, "", "[]", "[]", "[]", "", *tail, None))
-    settled = figures.verdict is not None
-    return sealed(
-        (
-            *head,
-            None if figures.due is None else stamped(figures.due),
-            case.answered_at,
-            figures.paused if settled else None,
-            figures.passed if settled else None,
-            figures.late,
-            figures.verdict,
-            figures.rules.id,
-            _text(figures.clauses),
-            f"[{','.join(map(str, figures.because))}]",
-            _text(figures.doubts),
-            figures.month,
-            *tail,
-            None if figures.unsettled is None else encode(figures.unsettled).decode(),
-        )
-    )
+    """Return the row of a case."""
+    return sealed(case.row)
 
 
 def emptied_row(stream: Emptied) -> tuple[Any, ...]:

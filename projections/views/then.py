@@ -35,7 +35,7 @@ def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of
     connection.execute("CREATE TEMP TABLE moved (stream TEXT PRIMARY KEY)")
     connection.executemany("INSERT INTO temp.moved VALUES (?)", [(s,) for s in streams])
     cases, _ = judged(reader, streams, then, position, as_of)
-    if then.is_movable or any(c.figures is None or _is_at_its_edge(c, as_of) for c in cases):
+    if then.is_movable or any(not c.is_judged or _is_at_its_edge(c, as_of) for c in cases):
         raise NotKept
     stands = (
         f"last_position <= {position:d} AND last_time < {as_of:d} AND stream NOT IN (SELECT stream FROM temp.moved)"
@@ -73,7 +73,7 @@ def _moved(connection: sqlite3.Connection, position: int, now: Grounds, then: Gr
 
 def _is_at_its_edge(case: Case, as_of: int) -> bool:
     """Whether a pause is open while something happens in the very second of judgement: it may last no time yet."""
-    unsettled = case.figures.unsettled if case.figures else None
+    unsettled = case.unsettled
     return unsettled is not None and unsettled.waiting is not None and case.last_time >= as_of
 
 
