@@ -73,6 +73,14 @@ class Walk:
             group.lead(self.found, until)
         return self.found
 
+    def end(self, until: Key | None = None) -> Passing:
+        """Walk up to an instant, and let the cases that wait then count how often they were overtaken."""
+        if until is not None:
+            self.lead(until)
+            for group in self._groups.values():
+                group.moves.clear()
+        return self.lead()
+
     def _moves(self, name: str) -> list[Move]:
         group = self._groups.get(name)
         if group is None:

@@ -154,15 +154,15 @@ class Scope:
         from projections.views import opening
 
         with progress("bringing the views up to the ledger") as done:
-            return opening.current(self.views_path, reader, note, done)
+            return opening.current(self.views_path, reader, note, done, self.db, os.cpu_count() or 1)
 
-    def rebuild(self, reader: Reader, jobs: int = 1) -> int:
-        """Build the views from nothing, and return the position they are true for."""
+    def rebuild(self, reader: Reader, jobs: int = 0) -> int:
+        """Build the views from nothing, and return the position they are true for. jobs: 0 for one a core."""
         from projections.shell.output import progress
         from projections.views import opening
 
         with progress("building the views") as done:
-            return opening.rebuild(self.views_path, reader, done, jobs=jobs)
+            return opening.rebuild(self.views_path, reader, done, self.db, jobs or os.cpu_count() or 1)
 
     def reader(self) -> Reader:
         """Return the ledger's rows as they are stored, to be closed after use."""

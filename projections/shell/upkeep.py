@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -88,5 +87,5 @@ def _compared(scope: Scope) -> list[str]:
         except (Damaged, sqlite3.DatabaseError) as error:
             return [f"they cannot be read: {error}"]
         with output.progress("building views to compare with") as done:
-            opening.build(Path(folder, "views"), reader, position, done, os.cpu_count() or 1)
+            opening.build(Path(folder, "views"), reader, position, done)
         return opening.differences(scope.views_path, Path(folder, "views"))

@@ -1,25 +1,35 @@
-"""Building the views from nothing: the cases of a ledger in parts by stream, then the walk through their moves."""
+"""Building the views from nothing: cases are judged in parts by stream, then their moves walked through by time.
+
+Both are spread over processes; each part is a file of its own until all are brought together.
+"""
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.overtaking import Walk
-from projections.replay import SHIFT, Case, Emptied, cases
+from projections.overtaking import Key, Stay, Walk, joined
+from projections.replay import FAR, SHIFT, Case, Emptied, cases
 from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
-from projections.views.tables import GROUPED, INDEXES, SCHEMA, decode, encode, sealed
+from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
-SLICE = 50_000  # cases of one step of the walk
+SLICE = 25_000  # cases of one step of a walk
+FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
+Totals = dict[tuple[str, str, str], int]
 
 _MOVING = """CREATE TABLE moving ( -- what is not yet walked through
     position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
@@ -47,65 +57,123 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def part(
-    path: Path, reader: Reader, grounds: Grounds, spans: Iterable[tuple[str, str]], up_to: int
-) -> tuple[dict[tuple[str, str, str], int], int]:
-    """Write the cases of streams with first <= id < until into a file of their own; return totals and entries read."""
-    totals: dict[tuple[str, str, str], int] = {}
-    read = 0
-    with no_collection(), closing(connected(path)) as connection:
-        for statement in (*SCHEMA, _MOVING):
-            connection.execute(statement)
-        connection.execute("BEGIN")
-        for first, until in spans:
-            moving: list[tuple[Any, ...]] = []
-            emptied: list[tuple[Any, ...]] = []
-
-            def rows(
-                found: Iterable[Case | Emptied],
-                moving: list[tuple[Any, ...]] = moving,
-                emptied: list[tuple[Any, ...]] = emptied,
-            ) -> Iterator[tuple[Any, ...]]:
-                nonlocal read
-                for case in found:
-                    read += case.entries
-                    if isinstance(case, Emptied):
-                        emptied.append(emptied_row(case))
-                        continue
-                    stays = encode(case.stays).decode()
-                    moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
-                    row = case_row(case)
-                    grouped((row,), totals)
-                    yield row
-
-            found = cases(reader.rows_by_stream(first, until, up_to), grounds)
-            marks = ",".join("?" * 27)
-            connection.executemany(f"INSERT INTO cases VALUES ({marks})", rows(found))
-            connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
-            connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
-        connection.execute("COMMIT")
-    return totals, read
-
-
 def fill(
     connection: sqlite3.Connection,
     draft: Path,
     reader: Reader,
     grounds: Grounds,
     up_to: int,
-    jobs: int,
     progress: Progress,
-) -> tuple[dict[tuple[str, str, str], int], int]:
-    """Judge every case into an empty file; return the totals of the answered ones and how many entries were read."""
-    for statement in (*SCHEMA, _MOVING):
+    address: str | None = None,
+    jobs: int = 1,
+) -> tuple[Totals, int, dict[str, int]]:
+    """Fill empty views with all cases; return the totals, how many entries were read, and the sums of the order.
+
+    address: of the ledger, for other processes to read it by; without one there are none.
+    """
+    jobs = jobs if address is not None and up_to > FEW else 1
+    names = [draft.with_name(f"{draft.name}.{what}{i}") for what in ("cases", "order") for i in range(jobs)]
+    for name in names:
+        name.unlink(missing_ok=True)
+    for statement in SCHEMA:
         connection.execute(statement)
-    own = draft.with_name(f"{draft.name}.part")
-    own.unlink(missing_ok=True)
     try:
-        totals, read = part(own, reader, grounds, KINDS, up_to)
-        merged(connection, [own])
+        with no_collection(), _workers(jobs) as spread:
+            work = partial(_part_of, address, reader if address is None else None, encode(grounds), up_to)
+            progress(0, 3)
+            judged = [f() for f in [spread(work, p, s) for p, s in zip(names, spans(reader, jobs), strict=False)]]
+            progress(1, 3)
+            made = names[: len(judged)]
+            walks = partial(walked, made, grounds.by_priority)
+            walking = [spread(walks, *w) for w in zip(names[jobs:], *_windows(made, jobs), strict=False)]
+            merged(connection, made)
+            progress(2, 3)
+            walked_through = [f() for f in walking]
+            sums = _brought_together(connection, grounds.by_priority, names[jobs : jobs + len(walking)], walked_through)
     finally:
-        own.unlink(missing_ok=True)
+        for name in names:
+            name.unlink(missing_ok=True)
+    totals: Totals = {}
+    for found, _ in judged:
+        for key, count in found.items():
+            totals[key] = totals.get(key, 0) + count
+    return totals, sum(read for _, read in judged), sums
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Yield what calls a function in a process of its own and returns what waits for the result; one job: here."""
+    if jobs == 1:
+        yield lambda work, *given: partial(work, *given)
+        return
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context(method)) as pool:
+        yield lambda work, *given: pool.submit(work, *given).result
+
+
+def spans(reader: Reader, parts: int) -> list[list[tuple[str, str]]]:
+    """Return the streams of cases in parts of about equal size, each some ranges of stream ids, half-open."""
+    found: list[list[tuple[str, str]]] = [[] for _ in range(parts)]
+    for first, until in KINDS:
+        cuts = [first, *(reader.bounds(first, until, parts) if parts > 1 else ()), until]
+        for number, span in enumerate(pairwise(cuts)):
+            found[number].append(span)
+    return [f for f in found if f]
+
+
+def _part_of(
+    address: str | None,
+    reader: Reader | None,
+    grounds: bytes,
+    up_to: int,
+    path: Path,
+    ranges: Sequence[tuple[str, str]],
+) -> tuple[Totals, int]:
+    import msgspec
+
+    from ledger.store.address import reader_at
+
+    known = msgspec.json.decode(grounds, type=Grounds)
+    if reader is not None:
+        return part(path, reader, known, ranges, up_to)
+    with closing(reader_at(str(address))) as own:
+        return part(path, own, known, ranges, up_to)
+
+
+def part(
+    path: Path, reader: Reader, grounds: Grounds, ranges: Iterable[tuple[str, str]], up_to: int
+) -> tuple[Totals, int]:
+    """Write the cases of streams with first <= id < until into a file of their own; return totals and entries read."""
+    totals: Totals = {}
+    read = 0
+    moving: list[tuple[Any, ...]] = []
+    emptied: list[tuple[Any, ...]] = []
+
+    def rows(found: Iterable[Case | Emptied]) -> Iterator[tuple[Any, ...]]:
+        nonlocal read
+        for case in found:
+            read += case.entries
+            if isinstance(case, Emptied):
+                emptied.append(emptied_row(case))
+                continue
+            stays = encode(case.stays).decode()
+            moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
+            row = case_row(case)
+            grouped((row,), totals)
+            yield row
+
+    with no_collection(), closing(connected(path)) as connection:
+        for statement in (*SCHEMA, _MOVING):
+            connection.execute(statement)
+        connection.execute("BEGIN")
+        for first, until in ranges:
+            found = cases(reader.rows_by_stream(first, until, up_to), grounds)
+            connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows(found))
+            connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
+            connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
+            moving.clear()
+            emptied.clear()
+        connection.execute("COMMIT")
     return totals, read
 
 
@@ -118,9 +186,8 @@ def others(reader: Reader, up_to: int) -> int:
     for first, until in zip(edges[::2], edges[1::2], strict=True):
         for row in reader.rows_by_stream(first, until, up_to):
             if row[2] != (last + 1 if row[1] == stream else 1):
-                raise LedgerBroken(
-                    f"entry {row[0]}", "a version is missing before it", "restore the ledger from a copy"
-                )
+                what = "a version of its stream is missing before it"
+                raise LedgerBroken(f"entry {row[0]}", what, "restore the ledger from a copy")
             stream, last = row[1:3]
             from_state(*row)
             found += 1
@@ -137,55 +204,153 @@ def find_damage(reader: Reader, up_to: int) -> None:
 
 
 def merged(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
-    """Bring parts together in one file, in the order of the streams' first entries."""
+    """Bring the cases of parts together in one file."""
     for path in parts:
         connection.execute("ATTACH ? AS part", (str(path),))
         connection.execute("INSERT INTO cases SELECT * FROM part.cases ORDER BY position")
         connection.execute("INSERT INTO emptied SELECT * FROM part.emptied ORDER BY stream")
-        connection.execute("INSERT INTO moving SELECT * FROM part.moving ORDER BY position")
         connection.execute("DETACH part")
     for statement in INDEXES:
-        connection.execute(statement)
+        if " ON cases " in statement:
+            connection.execute(statement)
 
 
-def order(connection: sqlite3.Connection, by_priority: bool, progress: Progress) -> dict[str, int]:
-    """Walk through the moves of all cases in slices of time, write the handling order, and return its sums."""
-    walk = Walk(by_priority)
-    sums = {"handled": 0, "out_of_turn": 0, "overtaken": 0, "overtakings": 0}
-    waiting: dict[int, tuple[Any, ...]] = {}
+# The handling order
 
-    def rows(until: int | None) -> Iterator[tuple[Any, ...]]:
-        found = walk.lead(until)
-        for own in [r for r, info in waiting.items() if until is None or (info[2] + 1) << SHIFT <= until]:
-            position, received, left, stays, *handled = waiting.pop(own)
+
+@dataclass(slots=True)
+class Astride:
+    """A case that waited across the edge of a window: what is kept of it, and what each window found."""
+
+    info: tuple[Any, ...]
+    overtook: int = 0
+    overtaken: int = 0
+    first: Key | None = None
+    passers: list[tuple[Key, Key]] = field(default_factory=list)
+
+
+def _windows(parts: Sequence[Path], count: int) -> tuple[list[int | None], list[int | None]]:
+    """Return the instants at which windows of time with about as many receipts each begin and end."""
+    if count == 1:
+        return [None], [None]
+    received = sorted(at for p in parts for at in _sample(p))
+    cuts = sorted({received[len(received) * i // count] for i in range(1, count)}) if received else []
+    return [None, *cuts], [*cuts, None]
+
+
+def _sample(path: Path) -> list[int]:
+    with closing(connected(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT received FROM moving WHERE position % 64 = 0")]
+
+
+def walked(
+    parts: Sequence[Path], by_priority: bool, path: Path, begin: int | None, end: int | None
+) -> tuple[dict[str, int], dict[Key, Astride]]:
+    """Walk through a window of time, write the handling of the cases that lie in it, and return its sums.
+
+    begin, end: seconds since 1970, half-open. Beside the sums come the cases that waited across an edge of the window.
+    """
+    since = -(1 << 80) if begin is None else begin << SHIFT
+    walk, astride, waiting = Walk(by_priority, since), dict[Key, Astride](), dict[Key, tuple[Any, ...]]()
+    sums = dict.fromkeys(SUMS, 0)
+
+    def rows(until: Key | None) -> Iterator[tuple[Any, ...]]:
+        found = walk.lead(until) if until is not None else walk.end(None if end is None else end << SHIFT)
+        done = [r for r, info in waiting.items() if until is None or (info[2] + 1) << SHIFT <= until]
+        for own in done:
+            info = waiting.pop(own)
             overtook, overtaken, first, passers = found.of(own)
-            is_handled = handled[0] is not None
-            sums["handled"] += is_handled
-            sums["out_of_turn"] += is_handled and overtook > 0
-            sums["overtaken"] += overtaken > 0
-            sums["overtakings"] += overtook
-            by = [(a, b & MASK) for a, b in passers]
-            who = None if first is None else first & MASK
-            yield handling_row(position, received, left, overtook, overtaken, who, by, stays, handled)
+            if own < since or (end is not None and info[2] >= end):
+                astride[own] = Astride(info, overtook, overtaken, first, passers)
+            else:
+                yield _row(info, overtook, overtaken, first, passers, sums)
 
-    into = "INSERT INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    total, done = connection.execute("SELECT count(*) FROM moving").fetchone()[0], 0
-    cursor = connection.execute("SELECT * FROM moving ORDER BY received, position")
-    while batch := cursor.fetchmany(SLICE):
-        for row in batch:
-            own = rank(row[1], row[0])
-            waiting[own] = row
-            walk.add(own, decode(row[3]), None if row[4] is None else (row[4], rank(row[5], row[6])))
-        done += len(batch)
-        last = batch[-1]
-        connection.executemany(into, rows(rank(last[1], last[0])))
-        progress(done, total)
-    connection.executemany(into, rows(None))
-    connection.execute("DROP TABLE moving")
+    with no_collection(), closing(connected(path)) as connection:
+        for statement in SCHEMA:
+            connection.execute(statement)
+        names = []
+        for number, source in enumerate(parts):
+            connection.execute(f"ATTACH ? AS part{number}", (str(source),))
+            names.append(f"SELECT * FROM part{number}.moving WHERE received < ? AND left_at >= ?")
+        edges = (FAR if end is None else end, -FAR if begin is None else begin) * len(names)
+        cursor = connection.execute(f"{' UNION ALL '.join(names)} ORDER BY received, position", edges)
+        connection.execute("BEGIN")
+        into = f"INSERT INTO handling VALUES ({','.join('?' * 12)})"
+        while batch := cursor.fetchmany(SLICE):
+            for row in batch:
+                own = rank(row[1], row[0])
+                waiting[own] = row
+                walk.add(own, decode(row[3]), None if row[4] is None else (row[4], rank(row[5], row[6])))
+            until = rank(batch[-1][1], batch[-1][0])
+            if until > since:
+                connection.executemany(into, list(rows(until)))
+        connection.executemany(into, list(rows(None)))
+        connection.execute("COMMIT")
+    return sums, astride
+
+
+def _row(
+    info: tuple[Any, ...],
+    overtook: int,
+    overtaken: int,
+    first: Key | None,
+    passers: list[tuple[Key, Key]],
+    sums: dict[str, int],
+) -> tuple[Any, ...]:
+    """Return the handling row of a case, and add it to the sums."""
+    position, received, left, stays, *handled = info
+    is_handled = handled[0] is not None
+    sums["handled"] += is_handled
+    sums["out_of_turn"] += is_handled and overtook > 0
+    sums["overtaken"] += overtaken > 0
+    sums["overtakings"] += overtook
+    who = None if first is None else first & MASK
+    by = sorted((a, b & MASK) for a, b in passers)
+    return handling_row(position, received, left, overtook, overtaken, who, by, stays, handled)
+
+
+def _brought_together(
+    connection: sqlite3.Connection,
+    by_priority: bool,
+    files: Sequence[Path],
+    found: Sequence[tuple[dict[str, int], dict[Key, Astride]]],
+) -> dict[str, int]:
+    """Bring the handling of all windows together; return the sums."""
+    sums = dict.fromkeys(SUMS, 0)
+    together: dict[Key, Astride] = {}
+    for window_sums, astride in found:
+        for name in SUMS:
+            sums[name] += window_sums[name]
+        for own, more in astride.items():
+            known = together.setdefault(own, Astride(more.info))
+            known.overtook += more.overtook
+            known.overtaken += more.overtaken
+            known.first = more.first if known.first is None else known.first
+            known.passers += more.passers
+    for path in files:
+        connection.execute("ATTACH ? AS part", (str(path),))
+        connection.execute("INSERT INTO handling SELECT * FROM part.handling ORDER BY position")
+        connection.execute("DETACH part")
+    rows = [_row(a.info, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
+    connection.executemany(f"INSERT INTO handling VALUES ({','.join('?' * 12)})", rows)
+    for statement in INDEXES:
+        if " ON handling " in statement:
+            connection.execute(statement)
     return sums
 
 
-def write_totals(connection: sqlite3.Connection, totals: dict[tuple[str, str, str], int]) -> None:
+def _in_stays(case: Astride, by_priority: bool) -> list[tuple[Key, Key]]:
+    """Return the first to overtake a case in each stay; a window may begin within one."""
+    stays: list[Stay] = decode(case.info[3])
+    begins = [a for _, a, _ in (stays if by_priority else joined(stays))]
+    found: dict[Key, Key] = {}
+    for begun, by in case.passers:
+        stay = max(a for a in begins if a <= begun)
+        found.setdefault(stay, by)
+    return list(found.items())
+
+
+def write_totals(connection: sqlite3.Connection, totals: Totals) -> None:
     """Write how many answered cases of each kind have which verdict."""
     found = [sealed((*key, n)) for key, n in sorted(totals.items(), key=lambda t: (GROUPED.index(t[0][0]), t[0])) if n]
     connection.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?, ?, ?, ?)", found)

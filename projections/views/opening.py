@@ -21,8 +21,12 @@ class Unwritable(Exception):
     """Nothing can be kept at the place for the views."""
 
 
-def current(path: Path, reader: Reader, say: Notice, progress: Progress) -> sqlite3.Connection:
+def current(
+    path: Path, reader: Reader, say: Notice, progress: Progress, address: str | None = None, jobs: int = 1
+) -> sqlite3.Connection:
     """Return a connection to views that are true for the ledger's last entry.
+
+    address, jobs: of the ledger, and how many processes may read it there, where the views have to be built.
 
     Raises Unwritable where they can be neither read nor written; then entries have to be read instead.
     """
@@ -47,7 +51,7 @@ def current(path: Path, reader: Reader, say: Notice, progress: Progress) -> sqli
         if isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "readonly" in str(error)):
             raise Unwritable(str(error)) from error
         say(f"the views are made anew: {error}")
-    rebuild(path, reader, progress, anew=False)
+    rebuild(path, reader, progress, address, jobs, anew=False)
     return opened(path)
 
 
@@ -64,7 +68,9 @@ def _changing(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def rebuild(path: Path, reader: Reader, progress: Progress, *, anew: bool = True, jobs: int = 1) -> int:
+def rebuild(
+    path: Path, reader: Reader, progress: Progress, address: str | None = None, jobs: int = 1, *, anew: bool = True
+) -> int:
     """Build the views from nothing beside them, put them in their place, and return the position they are true for.
 
     anew: even if somebody else has just done so. What a killed build left behind is thrown away.
@@ -76,7 +82,7 @@ def rebuild(path: Path, reader: Reader, progress: Progress, *, anew: bool = True
         draft = path.with_name(f"{path.name}.draft")
         try:
             draft.unlink(missing_ok=True)
-            build(draft, reader, last, progress, jobs)
+            build(draft, reader, last, progress, address, jobs)
             os.replace(draft, path)
         except sqlite3.OperationalError as error:
             if any(sign in str(error) for sign in ("readonly", "unable to open", "full", "disk I/O")):
@@ -117,7 +123,9 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
     return found[:most]
 
 
-def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int) -> None:
+def build(
+    draft: Path, reader: Reader, last: int, progress: Progress, address: str | None = None, jobs: int = 1
+) -> None:
     """Build views that are true for a position into a file that is not there yet."""
     from projections.views import building
     from projections.views.catching_up import grounds_of, years_around
@@ -130,7 +138,7 @@ def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int)
         raise
     with contextlib.closing(building.connected(draft)) as connection:
         try:
-            totals, read = building.fill(connection, draft, reader, grounds, last, jobs, progress)
+            totals, read, sums = building.fill(connection, draft, reader, grounds, last, progress, address, jobs)
         except LedgerBroken:
             building.find_damage(reader, last)
             raise
@@ -138,7 +146,6 @@ def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int)
             building.find_damage(reader, last)
         connection.execute("BEGIN")
         building.write_totals(connection, totals)
-        sums = building.order(connection, grounds.by_priority, progress)
         latest = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases").fetchone()[0]
         State(connection).put_grounds(grounds)
         State(connection).put(
