@@ -7,25 +7,27 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ledger.entry import Entry
 from ledger.instants import seconds
 from ledger.store.mapper import to_state
 from ledger.store.reading import Stored
-from projections import handling_order, response_times, totals
+from projections import availability, handling_order, response_times, totals
+from projections.downtime import Downtime
 from projections.history import History
 from projections.judgement import Judgement
-from projections.views import answers, opening
+from projections.spans import Span
+from projections.views import answers, opening, uptime
 from projections.views.file import State
 from projections.views.tables import KNOWN, NotKept
 from projections.views.then import prepare
-from tests.oracle.histories import as_ofs, case_histories
+from tests.oracle.histories import as_ofs, case_histories, uptime_histories
 from tests.support import entries
 
 TABLES = ("cases", "handling", "emptied", "totals", "availability")
@@ -147,5 +149,32 @@ def test_caught_up_at_any_points_they_equal_a_rebuild(data: st.DataObject) -> No
             check(caught_up, found, timedelta(days=1))
 
 
-def test_time_between_is_whole() -> None:
-    assert seconds(datetime.fromisoformat("2026-01-01T00:00:00+00:00")) == 1767225600
+@settings(max_examples=max(10, settings().max_examples // 2))
+@given(st.data())
+def test_availability_that_is_kept_is_what_is_judged_at_every_later_instant(data: st.DataObject) -> None:
+    lines = data.draw(uptime_histories())
+    found = entries(lines)
+    year = data.draw(st.sampled_from([2025, 2026, 2027]))
+    latest = max(x.time for x in found)
+    first = max(data.draw(as_ofs(lines)), latest + timedelta(seconds=1))
+    later = first + timedelta(seconds=data.draw(st.integers(0, 500 * 86400)))
+
+    def judged(at: datetime) -> tuple[Downtime, list[availability.Availability]]:
+        judgement = Judgement(History(found), at)
+        downtime = Downtime(judgement)
+        begin, end = date(year, 1, 1), date(year + 1, 1, 1)
+
+        def period(customer: str) -> Span:
+            zone = judgement.zone_of(customer, judgement.rules_at(judgement.as_of))
+            return judgement.instant_of(begin, zone), judgement.instant_of(end, zone)
+
+        return downtime, availability.findings(downtime, period)
+
+    with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
+        uptime.keep(connection, year, *judged(first))
+        rows = uptime.kept(connection, year, None, None, seconds(later))
+        if rows is None:
+            event("judged again")
+        else:
+            event("kept")
+            assert rows == [f.as_json() for f in judged(later)[1]]

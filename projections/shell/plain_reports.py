@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 from projections import commitments as promises
 from projections import handling_order, response_times, totals
+from projections.availability import findings
+from projections.downtime import Downtime
 from projections.judgement import Judgement
 from projections.shell.filters import Filters, one_of
 from projections.shell.scope import Scope, bound, period_of
 from projections.spans import SECOND
+from projections.views import uptime
 
 LATE = ("breached", "overdue")
 
@@ -88,3 +92,21 @@ def commitments(
         and customer in (None, c.customer)
         and verdict in (None, c.verdict)
     ]
+
+
+def availability(
+    scope: Scope,
+    year: int | None,
+    begin: date | datetime | None,
+    end: date | datetime | None,
+    customer: str | None,
+    service: str | None,
+) -> list[dict[str, Any]]:
+    """Return the availability per customer and service; of a whole calendar year it is kept for the next question."""
+    judgement = scope.judgement(scope.history(*uptime.KINDS))
+    period, downtime = period_of(judgement, year, begin, end), Downtime(judgement)
+    if year is not None and scope.is_present:
+        found = findings(downtime, period)
+        scope.keep(judgement.history.last_position, lambda views: uptime.keep(views, year, downtime, found))
+    chosen = findings(downtime, period, customer, service)
+    return [f.as_json() for f in chosen]

@@ -11,7 +11,7 @@ import typer
 
 from projections.shell import output
 from projections.shell.filters import filters, one_of
-from projections.shell.scope import Scope, option_bound, period_of, reading
+from projections.shell.scope import Scope, option_bound, reading
 from projections.totals import COUNTED, GROUPS
 from projections.views.answers import Answers
 
@@ -158,14 +158,14 @@ def availability(
     Example:
       sla-ledger availability --year 2025 --customer acme
     """
-    from projections.availability import findings
-    from projections.downtime import Downtime
-
-    judgement = scope.judgement(scope.history("agreement", "outage", "maintenance", "monitoring", "terms"))
     if year is not None and (begin or end):
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")
-    period = period_of(judgement, year, option_bound(begin, "--from"), option_bound(end, "--until"))
-    found = findings(Downtime(judgement), period, customer, service)
+    rows = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
+    if rows is None:
+        from projections.shell import plain_reports
+
+        first, last = option_bound(begin, "--from"), option_bound(end, "--until")
+        rows = plain_reports.availability(scope, year, first, last, customer, service)
     columns = (
         "customer",
         "service",
@@ -178,8 +178,7 @@ def availability(
         "provisional",
         "doubts",
     )
-    rows = [_plus_sum(f.as_json(), scope) for f in found]
-    output.rows(scope, rows, columns, "availability")
+    output.rows(scope, [_plus_sum(row, scope) for row in rows], columns, "availability")
 
 
 @reading

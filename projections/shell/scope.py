@@ -148,6 +148,20 @@ class Scope:
         with progress("going back to what was known then"):
             return Answers(connection, as_of, prepare(connection, reader, position, as_of))
 
+    @property
+    def is_present(self) -> bool:
+        """Whether a ledger is asked as it is, in its own terms and readings: what the views are kept for."""
+        return not (self.is_stream_file or self.readings or self.terms or self.known_at or self.at_entry is not None)
+
+    def keep(self, position: int, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Add to the views what has been found, if they are there and true for a position."""
+        from projections.views import opening
+        from projections.views.tables import Damaged
+
+        # what cannot be kept is found again when it is asked for again
+        with suppress(Damaged, sqlite3.DatabaseError), closing(self.reader()) as reader:
+            opening.add(self.views_path, reader, position, write)
+
     def kept(self, reader: Reader) -> sqlite3.Connection:
         """Return the views of the ledger, caught up."""
         from projections.shell.output import note, progress

@@ -14,6 +14,7 @@ from projections.clauses import RANKS, in_order
 from projections.figures import truncated
 from projections.grounds import Beyond, Clock, Grounds, Unsettled
 from projections.totals import COUNTED, summed
+from projections.views import uptime
 from projections.views.file import State
 from projections.views.tables import (
     CASE_COLUMNS,
@@ -193,6 +194,13 @@ class Answers:
             sums = handled_sums(kept for _, kept in self._handled(wanted))
         handled, in_turn = sums["handled"], sums["handled"] - sums["out_of_turn"]
         return {**sums, "in_turn_percent": truncated(Fraction(in_turn, handled) * 100, 2) if handled else None}
+
+    def availability(self, year: int, customer: str | None, service: str | None) -> list[dict[str, Any]]:
+        """Return the availability of a calendar year, a row a customer and service."""
+        found = None if self._is_then else uptime.kept(self._connection, year, customer, service, self.as_of)
+        if found is None:
+            raise NotKept
+        return found
 
     def finding(self, case: Row) -> dict[str, Any]:
         """Return the finding on a case in its fixed shape."""

@@ -22,10 +22,11 @@ from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
 from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
 from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
+from projections.views.uptime import KINDS as UPTIME
+from projections.views.uptime import forget
 
 MOST = 50_000  # new entries that are worth catching up with one by one
 CASES = ("incident:", "request:")
-DOWNTIME = ("outage:", "maintenance:", "monitoring:", "claim:")
 
 
 def kind_range(kind: str) -> tuple[str, str]:
@@ -52,8 +53,8 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     if any(not c.is_judged and not grounds.rules_at(c.received).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     times = [c.last_time for c in found]
-    if kinds.intersection(k[:-1] for k in DOWNTIME) or kinds & set(CONTEXT):
-        connection.execute("DELETE FROM availability")
+    if kinds & set(UPTIME):
+        forget(connection)
     before = _replace(connection, streams, found)
     connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
     connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))

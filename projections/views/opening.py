@@ -55,6 +55,14 @@ def current(
     return opened(path)
 
 
+def add(path: Path, reader: Reader, position: int, write: Callable[[sqlite3.Connection], None]) -> None:
+    """Add to views that are there and true for a position, in a transaction of their own."""
+    if path.exists():
+        with contextlib.closing(opened(path)) as connection, _changing(path, connection):
+            if fits(connection, reader, reader.last_position()) == position:
+                write(connection)
+
+
 @contextlib.contextmanager
 def _changing(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
     """One transaction that changes the views, or nothing."""

@@ -82,14 +82,9 @@ SCHEMA = (
     place INTEGER NOT NULL, -- in the report
     customer TEXT NOT NULL,
     service TEXT NOT NULL,
-    until TEXT NOT NULL,
-    period_seconds INTEGER NOT NULL,
-    up_seconds INTEGER NOT NULL,
-    percent TEXT,
-    met INTEGER,
     valid_from INTEGER NOT NULL, -- the instants of judgement at which the row holds, half-open
     valid_until INTEGER NOT NULL,
-    finding TEXT NOT NULL, -- the whole finding
+    finding TEXT NOT NULL, -- the whole finding; with the doubt cut_at_as_of all that came since is up
     seal INTEGER NOT NULL,
     PRIMARY KEY (year, customer, service)
 ) WITHOUT ROWID""",
