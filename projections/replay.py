@@ -187,22 +187,23 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
 
     Raises LedgerBroken for a stream in which a version is missing, and for an entry that cannot be read.
     """
-    days, times, known = _DAYS, _TIMES, KNOWN
-    stream, facts, plain, last, at, what = "", list[Fact](), True, -1, 0, OTHER
+    days, times, known, day, time = _DAYS, _TIMES, KNOWN, _DAY, _TIME
+    stream, facts, plain, last, at, what, count = "", list[Fact](), True, -1, 0, OTHER, 0
     for entry in rows:
         position, of, version, name, state = entry
         if of != stream:
             if facts:
                 yield _case(stream, facts, plain, grounds, as_of)
-            stream, facts, plain, last = of, [], as_of is None, -FAR
-        if version != len(facts) + 1:
-            what_is_wrong = f"it is version {version} of {of}, after version {len(facts)}"
+            stream, facts, plain, last, count = of, [], as_of is None, -FAR, 0
+        count += 1
+        if version != count:
+            what_is_wrong = f"it is version {version} of {of}, after version {count - 1}"
             todo = "restore the ledger from a copy; something else than this program wrote to it"
             raise LedgerBroken(f"entry {position}", what_is_wrong, todo)
         try:
-            at = days[state[_DAY]] + times[state[_TIME]]
+            at = days[state[day]] + times[state[time]]
             what, read = known[name]
-            facts.append((at, position, what, None if read is None else read(state).data))
+            facts.append((at, position, what, read and read(state).data))
         except (msgspec.MsgspecError, KeyError, ValueError):
             raise unreadable(entry) from None
         if at < last or what >= WITHDRAWN:
