@@ -98,6 +98,14 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from None
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sla-ledger {version('sla-ledger')}")
+        raise typer.Exit
+
+
 def _complain(*lines: str) -> None:
     from ledger.text import clean
 
@@ -128,14 +136,11 @@ def options(
     views: str = typer.Option(None, metavar="FILE", envvar="SLA_LEDGER_VIEWS", help="where findings are kept"),
     format: str = typer.Option(None, metavar="FORMAT", help="table, json, jsonl, csv or tsv"),
     json: bool = typer.Option(False, "--json", help="short for --format json"),
-    version: bool = typer.Option(False, "--version", help="print the version and stop"),
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_say_version, help="print the version and stop"
+    ),
 ) -> None:
     """Keep the options that concern reading; every command takes them after its name too."""
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"sla-ledger {version_of('sla-ledger')}")
-        raise typer.Exit
     ctx.obj = {
         "db": db,
         "as_of": as_of,
