@@ -8,9 +8,9 @@ are read where the canonical state holds them, and of the rest only the few fiel
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from time import gmtime, strptime
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ import msgspec
 from ledger.errors import LedgerBroken
 from ledger.store.reading import HAPPENED_AT
 from projections.clauses import DOUBTED, in_order
-from projections.grounds import Beyond, Clock, Customer, Grounds, Rules, Unsettled
+from projections.grounds import GENERIC, Beyond, Clock, Customer, Grounds, Rules, Unsettled
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter
@@ -258,7 +258,7 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     received, position, what, opening = facts[0]
     if what != OPENING:
         raise LedgerBroken(f"entry {position}", f"{stream} does not begin with it", "restore the ledger from a copy")
-    rules = grounds.rules_at(received)
+    rules = grounds.rules[0] if len(grounds.rules) == 1 else grounds.rules_at(received)
     group = priority = rules.unassigned
     enter: Key | None = received << SHIFT | position
     stays: list[Stay] = []
@@ -310,13 +310,15 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
         steps, flat = str(own), [p for step in own for p in step]
     else:
         flat = [position, *[f[1] for f in assigned], *((ended[1],) if ended else ())]
-        steps = f"[[{position}], {flat[1 : len(assigned) + 1]}, {flat[len(assigned) + 1 :]}]"
+        steps = f"[[{position}], {[f[1] for f in assigned]}, {'[]' if ended is None else [ended[1]]}]"
     judged, unsettled = _NOT_JUDGED, None
     if not rules.plain:
-        with suppress(Beyond):  # years outside the clocks: the plain rules say what they think of that
+        try:  # noqa: SIM105 a context costs more than the verdict's own look-ups
             judged, unsettled = _judged(
                 opening, received, rules, grounds, assigned, waits, ended, handled is not None, flat, corrections
             )
+        except Beyond:  # years outside the clocks: the plain rules say what they think of that
+            pass
     due_at, figures, month = judged[0], judged[1:-1], judged[-1]
     last_time = facts[-1][0]
     row = (
@@ -371,8 +373,8 @@ def _judged(
     """Return due time, paused, business and late seconds, verdict, terms, clauses, entries, doubts and month."""
     customer = grounds.customers.get(opening.customer, grounds.stranger)
     desk = customer.desk or rules.default_desk
-    timeline = customer.timeline(opening.service)
-    index = timeline.index(received)
+    timeline = customer.services.get(opening.service) or customer.services[GENERIC]
+    index = bisect_right(timeline.at, received)
     deal = timeline.deals[index] if rules.all_channels or opening.channel == "phone" else None
     number = rules.clocks[desk] if deal is None else rules.always[desk]
     clock = grounds.clocks[number]
@@ -380,7 +382,8 @@ def _judged(
     ended = None if last is None else last[0]
     apart = opening.channel in rules.best_effort
     remote = opening.remote_assistance
-    pauses, open_since, paused, locked = list[tuple[int, int]](), None, 0, False
+    open_since: int | None = None
+    paused, locked = 0, False
     due: int | None = None
     if waits:
         pauses, open_since = _pauses(waits, received, ended)
