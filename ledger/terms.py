@@ -11,7 +11,6 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +25,7 @@ from ledger.events import TermsPosted
 from ledger.readings import Length, Part, Readings, Share
 from ledger.text import clean
 from ledger.values import Identifier, Instant
+from ledger.zones import ZoneInfo, ZoneInfoNotFoundError
 
 BUILT_IN = "easymeeting-2020-09-23"
 

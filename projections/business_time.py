@@ -13,10 +13,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
-import ledger  # noqa: F401  zone data come from the tzdata package
 from ledger.errors import CalendarExhausted
+from ledger.zones import ZoneInfo
 from projections.spans import Span
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100

@@ -51,7 +51,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
 )
 WITHIN_A_FLOOR: set[tuple[str, str]] = set()
 LEDGER_FLOORS: tuple[tuple[str, ...], ...] = (
-    ("ledger.errors", "ledger.clock", "ledger.text", "ledger.instants"),
+    ("ledger.errors", "ledger.clock", "ledger.text", "ledger.instants", "ledger.zones"),
     ("ledger.values",),
     ("ledger.events",),
     ("ledger.entry",),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from ledger import events as e
 from ledger.entry import Fact
@@ -21,6 +20,7 @@ from ledger.exchange.batch import Batch
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
 from ledger.instants import stamp
 from ledger.text import clean
+from ledger.zones import ZoneInfo
 
 COLUMNS = ("number", "incident_state", "opened_at", "sys_updated_at", "contact_type", "location", "priority")
 MISSING = ("", "?")

@@ -14,7 +14,6 @@ from projections.clauses import RANKS, in_order
 from projections.figures import truncated
 from projections.grounds import Beyond, Clock, Grounds, Unsettled
 from projections.totals import COUNTED, summed
-from projections.views import uptime
 from projections.views.file import State
 from projections.views.tables import (
     CASE_COLUMNS,
@@ -197,6 +196,8 @@ class Answers:
 
     def availability(self, year: int, customer: str | None, service: str | None) -> list[dict[str, Any]]:
         """Return the availability of a calendar year, a row a customer and service."""
+        from projections.views import uptime
+
         found = None if self._is_then else uptime.kept(self._connection, year, customer, service, self.as_of)
         if found is None:
             raise NotKept
