@@ -7,11 +7,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.views.file import State, TooMuch, fits, locked, made_by, mark, opened
 from projections.views.tables import COMPARED, KNOWN, Damaged
+
+if TYPE_CHECKING:
+    from projections.views.building import Spread
 
 Notice = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -64,7 +68,9 @@ def _changing(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def rebuild(path: Path, reader: Reader, progress: Progress, *, anew: bool = True, jobs: int = 1) -> int:
+def rebuild(
+    path: Path, reader: Reader, progress: Progress, *, anew: bool = True, jobs: int = 1, spread: Spread | None = None
+) -> int:
     """Build the views from nothing beside them, put them in their place, and return the position they are true for.
 
     anew: even if somebody else has just done so. What a killed build left behind is thrown away.
@@ -76,7 +82,7 @@ def rebuild(path: Path, reader: Reader, progress: Progress, *, anew: bool = True
         draft = path.with_name(f"{path.name}.draft")
         try:
             draft.unlink(missing_ok=True)
-            build(draft, reader, last, progress, jobs)
+            build(draft, reader, last, progress, jobs, spread)
             os.replace(draft, path)
         except sqlite3.OperationalError as error:
             if any(sign in str(error) for sign in ("readonly", "unable to open", "full", "disk I/O")):
@@ -117,7 +123,7 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
     return found[:most]
 
 
-def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int) -> None:
+def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int, spread: Spread | None = None) -> None:
     """Build views that are true for a position into a file that is not there yet."""
     from projections.views import building
     from projections.views.catching_up import grounds_of, years_around
@@ -130,7 +136,7 @@ def build(draft: Path, reader: Reader, last: int, progress: Progress, jobs: int)
         raise
     with contextlib.closing(building.connected(draft)) as connection:
         try:
-            totals, read = building.fill(connection, draft, reader, grounds, last, jobs, progress)
+            totals, read = building.fill(connection, draft, reader, grounds, last, jobs, progress, spread)
         except LedgerBroken:
             building.find_damage(reader, last)
             raise
