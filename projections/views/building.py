@@ -21,9 +21,7 @@ KINDS = (("incident:", "incident;"), ("request:", "request;"))
 SLICE = 50_000  # cases of one step of the walk
 Progress = Callable[[int, int], None]
 Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
-Spread = Callable[
-    [sqlite3.Connection, Path, Reader, Grounds, int, Progress], tuple[Totals, int]
-]  # as `fill`, elsewhere
+Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
 
 _MOVING = """CREATE TABLE moving ( -- what is not yet walked through
     position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
@@ -103,16 +101,17 @@ def fill(
 ) -> tuple[dict[tuple[str, str, str], int], int]:
     """Judge every case into an empty file; return the totals of the answered ones and how many entries were read.
 
-    spread: has the cases judged elsewhere, in place of processes of its own.
+    spread: has the cases judged elsewhere, in place of this process.
     """
     for statement in (*SCHEMA, _MOVING):
         connection.execute(statement)
-    if spread is not None:
-        return spread(connection, draft, reader, grounds, up_to, progress)
     own = draft.with_name(f"{draft.name}.part")
     own.unlink(missing_ok=True)
     try:
-        totals, read = part(own, reader, grounds, KINDS, up_to)
+        if spread is not None:
+            totals, read = spread(own, reader, grounds, up_to, progress)
+        else:
+            totals, read = part(own, reader, grounds, KINDS, up_to)
         merged(connection, [own])
     finally:
         own.unlink(missing_ok=True)

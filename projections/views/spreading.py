@@ -5,14 +5,12 @@ All that a part is judged by is handed over, so that nothing of a worker's clock
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from glob import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +21,7 @@ from ledger.errors import LedgerError, NoLedger
 from ledger.store.address import reader_at, shown
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.views.building import KINDS, Progress, Spread, Totals, merged, part
+from projections.views.building import KINDS, Progress, Spread, Totals, connected, part
 from projections.views.file import made_by, mark
 from projections.views.tables import encode
 
@@ -61,14 +59,12 @@ class Run(Protocol):
 
 
 def spreading(run: Run, address: str, parts: int) -> Spread:
-    """Return what fills views in the place of `building.fill`: the cases of a ledger judged in about so many parts."""
+    """Return what does as `building.part` does for all cases of a ledger, by having about so many parts judged."""
 
-    def spread(
-        connection: sqlite3.Connection, draft: Path, reader: Reader, grounds: Grounds, up_to: int, progress: Progress
-    ) -> tuple[Totals, int]:
+    def spread(path: Path, reader: Reader, grounds: Grounds, up_to: int, progress: Progress) -> tuple[Totals, int]:
         source = Source(address, up_to, _mark(reader, up_to), made_by(), encode(grounds))
         cut = cuts(reader, parts)
-        return _joined(connection, draft, run(partial(judged, source), cut, lambda count: progress(count, len(cut))))
+        return _joined(path, run(partial(judged, source), cut, lambda count: progress(count, len(cut))))
 
     return spread
 
@@ -105,19 +101,18 @@ def _mark(reader: Reader, position: int) -> list[str]:
     return [mark(entry) for entry in reader.at([position])]
 
 
-def _joined(connection: sqlite3.Connection, draft: Path, found: Sequence[Judged]) -> tuple[Totals, int]:
-    """Bring parts together in the views, and return their totals and how many entries were read."""
+def _joined(path: Path, found: Sequence[Judged]) -> tuple[Totals, int]:
+    """Write parts into one file, and return their totals and how many entries were read."""
     totals: Totals = {}
-    for left in draft.parent.glob(f"{escape(draft.name)}.part*"):  # by one that was killed
-        left.unlink()
-    files = [draft.with_name(f"{draft.name}.part{i}") for i in range(len(found))]
-    try:
-        for file, one in zip(files, found, strict=True):
-            file.write_bytes(zlib.decompress(one.file))
-            for key, count in one.totals.items():
-                totals[key] = totals.get(key, 0) + count
-        merged(connection, files)
-    finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+    path.write_bytes(zlib.decompress(found[0].file))
+    with closing(connected(path)) as connection:
+        for one in found[1:]:
+            connection.execute("ATTACH ':memory:' AS part")
+            connection.deserialize(zlib.decompress(one.file), name="part")
+            for table in ("cases", "emptied", "moving"):
+                connection.execute(f"INSERT INTO {table} SELECT * FROM part.{table}")
+            connection.execute("DETACH part")
+    for one in found:
+        for key, count in one.totals.items():
+            totals[key] = totals.get(key, 0) + count
     return totals, sum(one.read for one in found)
