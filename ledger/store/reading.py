@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -174,7 +175,8 @@ class FileReader:
 
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         try:
-            yield from self._connection.execute(statement, values)
+            rows = self._connection.execute(statement, values)
+            yield from chain(rows)  # bare, an abandoned one would close its cursor, after the file was closed perhaps
         except sqlite3.Error as error:
             if "malformed" in str(error) or "not a database" in str(error):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
