@@ -150,12 +150,15 @@ def test_nothing_of_a_workers_clock_counts(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_a_short_ledger_is_built_by_workers_too(away: Cluster, tmp_path: Path, count: int) -> None:
+def test_a_short_ledger_in_a_folder_of_its_own_is_built_by_workers_too(
+    away: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     create(tmp_path / "ledger.db", list(read(str(STORY)))[:count])
+    monkeypatch.chdir(tmp_path)
 
-    done(run(tmp_path / "ledger.db", "rebuild", "--scheduler", away.address))
+    done(run("ledger.db", "rebuild", "--scheduler", away.address))
 
-    assert "equal to a rebuild" in done(run(tmp_path / "ledger.db", "verify", "--views"))
+    assert "equal to a rebuild" in done(run("ledger.db", "verify", "--views"))
 
 
 def test_workers_read_a_database_themselves(
