@@ -12,9 +12,10 @@ import pytest
 
 import ledger
 import projections
+from tests.dask_cluster import two
 from tests.postgres_server import _shared, cache, database, emptied, server
 
-__all__ = ["_shared", "cache", "database", "emptied", "server"]  # fixtures
+__all__ = ["_shared", "cache", "database", "emptied", "server", "two"]  # fixtures
 
 for package in (ledger, projections):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -166,6 +166,18 @@ def test_reading_a_ledger_with_a_broken_entry_exits_4(tmp_path: Path, damage: st
     assert (len(refused.stderr.splitlines()), "40" in refused.stderr) == (3, True)
 
 
+@pytest.mark.parametrize("command", ["rebuild --jobs 1", "queue"])
+def test_a_process_that_finds_damage_ends_with_three_lines_too(tmp_path: Path, command: str) -> None:
+    """Nor do readings that were left half-way complain when it ends."""
+    ledger = tmp_path / "ledger.db"
+    do("--db", str(ledger), "import", "--verbatim", str(YEAR))
+    ledger.write_bytes(ledger.read_bytes().replace(b'"phone"', b'"pXone"'))
+
+    done = process("--db", str(ledger), *command.split())
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 3), done.stderr.decode()
+
+
 def test_a_read_leaves_the_ledger_as_it_is_and_only_views_beside_it(tmp_path: Path) -> None:
     ledger = tmp_path / "made" / "ledger.db"
     ledger.parent.mkdir()

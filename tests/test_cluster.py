@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,74 +17,9 @@ from cli import app
 from ledger.errors import LedgerError
 from projections.shell import cluster, settlements
 from tests.benchmarks import settling
+from tests.dask_cluster import Cluster, distributed, started, stop
 
-ROOT = Path(__file__).resolve().parents[1]
 NOW = "2026-02-01T09:00:00Z"
-
-
-@dataclass
-class Cluster:
-    """A scheduler and its workers, each a process of its own."""
-
-    address: str
-    scheduler: subprocess.Popen[bytes]
-    workers: list[subprocess.Popen[bytes]]
-
-
-def distributed() -> Any:
-    """The library, when it is installed; where CI is set it has to be."""
-    if "CI" in os.environ:
-        import distributed as found
-    else:
-        found = pytest.importorskip(
-            "distributed", reason="distributed is not installed: pip install 'sla-ledger[dask]'"
-        )
-    return found
-
-
-def started(folder: Path, workers: int) -> Cluster:
-    """A cluster that has all its workers."""
-    library, file = distributed(), folder / "scheduler.json"
-    log = (folder / "log").open("wb")
-
-    def run(*arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", *arguments, "--scheduler-file", str(file)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-
-    with log:
-        scheduler = run("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)]
-        found = Cluster("", scheduler, [run("distributed.cli.dask_worker", *options) for _ in range(workers)])
-    try:
-        for _ in range(600):
-            if file.exists() and file.read_text().strip():
-                break
-            time.sleep(0.1)
-        found.address = json.loads(file.read_text())["address"]
-
-        async def complete() -> None:
-            async with library.Client(found.address, asynchronous=True) as client:
-                await client.wait_for_workers(workers, timeout=60)
-
-        if workers:
-            asyncio.run(complete())
-    except BaseException:
-        stop(found)
-        raise
-    return found
-
-
-def stop(found: Cluster) -> None:
-    for process in (*found.workers, found.scheduler):
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Cluster]:
-    found = started(tmp_path, 2)
-    yield found
-    stop(found)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +93,8 @@ def test_a_scheduler_that_goes_away_gives_three_lines(
     gone = settle(many, "--scheduler", two.address)
 
     assert gone.exit_code == 1
-    assert len(gone.stderr.splitlines()) == 3, gone.stderr
+    where = f"--scheduler {two.address}"
+    assert gone.stderr.splitlines() == [where, "the scheduler went away", "start it again, then try again"]
 
 
 def test_a_scheduler_without_workers_gives_three_lines(

@@ -1,11 +1,13 @@
 """Work spread over a Dask cluster: a pure function over parts, its results in the order of the parts.
 
-Workers import this program and are handed no data but the parts: what they work on they read themselves, by address.
+Scheduler and workers import this program, and workers are handed nothing but the parts: what they work on they read
+themselves, by address.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,13 +34,29 @@ def spread(
     that are ready. A part whose worker dies is made by another. Raises LedgerError when Dask is not installed, the
     scheduler is out of reach, or no worker is left.
     """
+    _prepare()
+    return asyncio.run(_spread(address, work, parts, done))
+
+
+def workers(address: str) -> int:
+    """Return how many workers the scheduler at an address has now; raises what `spread` raises."""
+    _prepare()
+    return asyncio.run(_workers(address))
+
+
+def _prepare() -> None:
+    """Import Dask and keep it quiet; LedgerError when it is not installed."""
     try:
         import distributed  # noqa: F401
     except ImportError:
         raise LedgerError("--scheduler", "Dask is not installed", "pip install 'sla-ledger[dask]'") from None
     for name in ("distributed", "distributed.client", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # three lines say it better
-    return asyncio.run(_spread(address, work, parts, done))
+
+
+async def _workers(address: str) -> int:
+    async with _client(address) as client:
+        return len(await client.nthreads())
 
 
 async def _spread(
@@ -72,7 +90,12 @@ async def _client(address: str) -> AsyncIterator[Any]:
         raise LedgerError(
             f"--scheduler {clean(address)}", what, "look at the workers' logs; give them more memory"
         ) from None
-    except (asyncio.CancelledError, distributed.comm.CommClosedError):
+    except RuntimeError as error:
+        if "deserialization" not in str(error):
+            raise
+        what, todo = "this program is missing there, or is another version", "install the same one there"
+        raise LedgerError(f"--scheduler {clean(address)}", what, f"{todo} and on every worker") from None
+    except (asyncio.CancelledError, concurrent.futures.CancelledError, distributed.comm.CommClosedError):
         raise LedgerError(
             f"--scheduler {clean(address)}", "the scheduler went away", "start it again, then try again"
         ) from None
@@ -94,5 +117,6 @@ async def _ready(client: Any, address: str, futures: list[Any], done: Callable[[
             missed = 0 if known["workers"] else missed + 1
         if missed >= LOST_SECONDS:
             what = f"it has had no worker for {LOST_SECONDS} s"
-            raise LedgerError(f"--scheduler {clean(address)}", what, f"start one: dask worker {clean(address)}")
+            todo = f"start one where this program is installed: dask worker {clean(address)}"
+            raise LedgerError(f"--scheduler {clean(address)}", what, todo)
     done(len(futures))

@@ -29,12 +29,21 @@ if TYPE_CHECKING:
     from projections.judgement import Judgement
     from projections.spans import Span
     from projections.views.answers import Answers
+    from projections.views.building import Spread
 
 _Answer = TypeVar("_Answer")
 
 Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, or - for standard input")]
 Format = Annotated[str | None, typer.Option(metavar="FORMAT", help="table, json, jsonl, csv or tsv")]
 Json = Annotated[bool, typer.Option("--json", help="short for --format json")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="a Dask scheduler whose workers share the work, like tcp://host:8786; only one to trust: they are told the"
+        " ledger's whole address. With PGPASSWORD or ~/.pgpass on the workers, no password need stand in it",
+    ),
+]
 READING_OPTIONS: dict[str, Any] = {
     "db": Db,
     "as_of": Annotated[str | None, typer.Option(metavar="T", help="judge at this instant (default: now)")],
@@ -170,13 +179,14 @@ class Scope:
         with progress("bringing the views up to the ledger") as done:
             return opening.current(self.views_path, reader, note, done, self.db, os.cpu_count() or 1)
 
-    def rebuild(self, reader: Reader, jobs: int = 0) -> int:
+    def rebuild(self, reader: Reader, jobs: int = 0, elsewhere: Spread | None = None) -> int:
         """Build the views from nothing, and return the position they are true for. jobs: 0 for one a core."""
         from projections.shell.output import progress
         from projections.views import opening
 
         with progress("building the views") as done:
-            return opening.rebuild(self.views_path, reader, done, self.db, jobs or os.cpu_count() or 1)
+            jobs = jobs or os.cpu_count() or 1
+            return opening.rebuild(self.views_path, reader, done, self.db, jobs, elsewhere)
 
     def reader(self) -> Reader:
         """Return the ledger's rows as they are stored, to be closed after use."""
@@ -200,6 +210,13 @@ class Scope:
         with suppress(OSError):  # said by whoever writes there
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
+
+    @property
+    def elsewhere(self) -> str:
+        """The address of the ledger for programs that run in another folder."""
+        from ledger.store.address import is_database
+
+        return self.db if is_database(self.db) else str(Path(self.db).absolute())
 
     @property
     def path(self) -> str:

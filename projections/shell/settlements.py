@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,7 @@ from projections.judgement import Judgement
 from projections.settlement import FIELDS, KINDS, Row, Settlement, Totals, parts, settled
 from projections.shell import output
 from projections.shell.cluster import spread
-from projections.shell.scope import Scope, check_year, reading
+from projections.shell.scope import Scheduler, Scope, check_year, reading
 
 COLUMNS = ("customer", "service", "availability", "met", "counted_seconds", "provisional", "credit")
 PART = 200  # customers settled at a time: what is kept in memory, and handed from one process to another
@@ -53,10 +52,7 @@ def settle(
     service: Filter = None,
     totals: Annotated[bool, typer.Option("--totals", help="only the sums")] = False,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="processes to share the work among")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="a Dask scheduler whose workers share it, like tcp://host:8786"),
-    ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Availability and would-be credit of a year, for every customer and service of the agreements.
 
@@ -148,7 +144,7 @@ def _pieces(settlement: Settlement, asked: Asked, ranges: list[list[str]], jobs:
 class Source:
     """What a worker elsewhere gathers a settlement from: a ledger's address, the position and instant to judge at."""
 
-    address: str
+    address: str = field(repr=False)  # a password may stand in it, and workers log what they fail at
     at_entry: int
     as_of: datetime
     terms: str | None
@@ -162,9 +158,8 @@ def _spread(scope: Scope, year: int, asked: Asked, customer: str | None, schedul
         what = "the workers of a scheduler cannot read standard input"
         raise LedgerError("--db -", what, "name a ledger or a stream file that they can reach")
     judgement = scope.judgement(scope.history("agreement"))
-    address = scope.db if "://" in scope.db else str(Path(scope.db).absolute())
     position, readings = judgement.history.last_position, tuple(scope.readings.items())
-    source = Source(address, position, judgement.as_of, scope.terms, readings, year)
+    source = Source(scope.elsewhere, position, judgement.as_of, scope.terms, readings, year)
     ranges = _ranges(judgement, customer)
     with output.progress("waiting for the workers", len(ranges)) as show:
         found = spread(scheduler, partial(settled_from, source, asked), ranges, show)

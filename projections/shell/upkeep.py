@@ -5,15 +5,20 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.errors import LedgerError
 from projections.shell import output
-from projections.shell.scope import READING_OPTIONS, Scope, reading, with_options
+from projections.shell.scope import READING_OPTIONS, Scheduler, Scope, reading, with_options
 
+if TYPE_CHECKING:
+    from projections.views.building import Spread
+
+PARTS = 4  # a worker: a quick one takes up more, and little is lost with one that dies
 _NO_VIEWS_FILE: dict[str, Any] = {name: option for name, option in READING_OPTIONS.items() if name != "views"}
 
 
@@ -25,18 +30,33 @@ def verifying(command: Any) -> Any:
 @reading
 def rebuild(
     scope: Scope,
-    jobs: Annotated[int, typer.Option(metavar="N", min=0, help="processes that share the work; 0: one a core")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="processes that share the work; 0: one a core (default)")
+    ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Build the views from nothing: all findings that reports show, judged anew from the entries.
 
     \b
-    Example:
+    Examples:
       sla-ledger rebuild
+      sla-ledger rebuild --scheduler tcp://10.0.0.5:8786
     """
     _check(scope)
+    if jobs is not None and scheduler is not None:
+        raise typer.BadParameter("give --jobs or --scheduler, not both", param_hint="--scheduler")
     with closing(scope.reader()) as reader:
-        position = scope.rebuild(reader, jobs)
+        position = scope.rebuild(reader, jobs or 0, None if scheduler is None else _over(scheduler, scope))
     output.note(f"{scope.views_path}: the views are true for entry {position}")
+
+
+def _over(scheduler: str, scope: Scope) -> Spread:
+    """Return what has the cases judged by the workers of a scheduler; LedgerError when it is out of reach."""
+    from projections.shell import cluster
+    from projections.views.spreading import spreading
+
+    parts = max(2, PARTS * cluster.workers(scheduler))
+    return spreading(partial(cluster.spread, scheduler), scope.elsewhere, parts)
 
 
 @verifying

@@ -27,9 +27,11 @@ from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, enc
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
 SLICE = 25_000  # cases of one step of a walk
+MOST = 8  # processes; SQLite brings ten files together at most
 FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
-Totals = dict[tuple[str, str, str], int]
+Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
+Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
 
 _MOVING = """CREATE TABLE moving ( -- what is not yet walked through
     position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
@@ -66,12 +68,14 @@ def fill(
     progress: Progress,
     address: str | None = None,
     jobs: int = 1,
+    elsewhere: Spread | None = None,
 ) -> tuple[Totals, int, dict[str, int]]:
     """Fill empty views with all cases; return the totals, how many entries were read, and the sums of the order.
 
-    address: of the ledger, for other processes to read it by; without one there are none.
+    address: of the ledger, for other processes to read it by; without one there are none. elsewhere: has the cases
+    judged, in place of processes here.
     """
-    jobs = jobs if address is not None and up_to > FEW else 1
+    jobs = min(jobs, MOST) if address is not None and elsewhere is None and up_to > FEW else 1
     names = [draft.with_name(f"{draft.name}.{what}{i}") for what in ("cases", "order") for i in range(jobs)]
     for name in names:
         name.unlink(missing_ok=True)
@@ -79,15 +83,17 @@ def fill(
         connection.execute(statement)
     try:
         with no_collection(), _workers(jobs) as spread:
-            work = partial(_part_of, address, reader if address is None else None, encode(grounds), up_to)
-            progress(0, 3)
-            judged = [f() for f in [spread(work, p, s) for p, s in zip(names, spans(reader, jobs), strict=False)]]
-            progress(1, 3)
+            if elsewhere is not None:
+                judged = [elsewhere(names[0], reader, grounds, up_to, progress)]
+            else:
+                progress(0, 3)
+                work = partial(_part_of, address, reader if address is None else None, encode(grounds), up_to)
+                judged = [f() for f in [spread(work, p, s) for p, s in zip(names, spans(reader, jobs), strict=False)]]
+                progress(1, 3)
             made = names[: len(judged)]
             walks = partial(walked, made, grounds.by_priority)
             walking = [spread(walks, *w) for w in zip(names[jobs:], *_windows(made, jobs), strict=False)]
             merged(connection, made)
-            progress(2, 3)
             walked_through = [f() for f in walking]
             sums = _brought_together(connection, grounds.by_priority, names[jobs : jobs + len(walking)], walked_through)
     finally:

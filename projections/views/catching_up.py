@@ -52,7 +52,6 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     found, emptied = judged(reader, streams, grounds, last)
     if any(not c.is_judged and not grounds.rules_at(c.received).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
-    times = [c.last_time for c in found]
     if kinds & set(UPTIME):
         forget(connection)
     before = _replace(connection, streams, found)

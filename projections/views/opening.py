@@ -7,11 +7,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.views.file import State, TooMuch, fits, locked, made_by, mark, opened
 from projections.views.tables import COMPARED, KNOWN, Damaged
+
+if TYPE_CHECKING:
+    from projections.views.building import Spread
 
 Notice = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -77,7 +81,14 @@ def _changing(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def rebuild(
-    path: Path, reader: Reader, progress: Progress, address: str | None = None, jobs: int = 1, *, anew: bool = True
+    path: Path,
+    reader: Reader,
+    progress: Progress,
+    address: str | None = None,
+    jobs: int = 1,
+    elsewhere: Spread | None = None,
+    *,
+    anew: bool = True,
 ) -> int:
     """Build the views from nothing beside them, put them in their place, and return the position they are true for.
 
@@ -90,7 +101,7 @@ def rebuild(
         draft = path.with_name(f"{path.name}.draft")
         try:
             draft.unlink(missing_ok=True)
-            build(draft, reader, last, progress, address, jobs)
+            build(draft, reader, last, progress, address, jobs, elsewhere)
             os.replace(draft, path)
         except sqlite3.OperationalError as error:
             if any(sign in str(error) for sign in ("readonly", "unable to open", "full", "disk I/O")):
@@ -132,7 +143,13 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
 
 
 def build(
-    draft: Path, reader: Reader, last: int, progress: Progress, address: str | None = None, jobs: int = 1
+    draft: Path,
+    reader: Reader,
+    last: int,
+    progress: Progress,
+    address: str | None = None,
+    jobs: int = 1,
+    elsewhere: Spread | None = None,
 ) -> None:
     """Build views that are true for a position into a file that is not there yet."""
     from projections.views import building
@@ -146,7 +163,9 @@ def build(
         raise
     with contextlib.closing(building.connected(draft)) as connection:
         try:
-            totals, read, sums = building.fill(connection, draft, reader, grounds, last, progress, address, jobs)
+            totals, read, sums = building.fill(
+                connection, draft, reader, grounds, last, progress, address, jobs, elsewhere
+            )
         except LedgerBroken:
             building.find_damage(reader, last)
             raise

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ledger.instants import instant, seconds, stamp
+from ledger.instants import seconds, stamp
 from projections.figures import ratio
 from projections.views.tables import decode, encode, sealed, unsealed
 
@@ -41,17 +41,17 @@ def kept(
         valid_from, valid_until, finding = row[-3:]
         if not valid_from <= as_of < valid_until:
             return None
-        found.append(_settled(decode(finding), as_of))
+        found.append(_settled(decode(finding), valid_from, as_of))
     if customer is None and service is None and len(found) != whole[0]:
         return None
     return found or None
 
 
-def _settled(finding: dict[str, Any], as_of: int) -> dict[str, Any]:
+def _settled(finding: dict[str, Any], judged_at: int, as_of: int) -> dict[str, Any]:
     """Return a finding at an instant: of a year that goes on, what was up since it was judged is added."""
-    if "cut_at_as_of" not in finding["doubts"]:
+    more = as_of - judged_at if "cut_at_as_of" in finding["doubts"] else 0
+    if not more:
         return finding
-    more = as_of - seconds(instant(finding["until"]))
     finding["until"] = stamp(datetime.fromtimestamp(as_of, UTC))
     finding["period_seconds"] += more
     finding["up_seconds"] += more
