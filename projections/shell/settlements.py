@@ -144,7 +144,7 @@ def _pieces(settlement: Settlement, asked: Asked, ranges: list[list[str]], jobs:
 class Source:
     """What a worker elsewhere gathers a settlement from: a ledger's address, the position and instant to judge at."""
 
-    address: str = field(repr=False)  # a password may stand in it, and workers log what they fail at
+    address: str = field(repr=False)  # a password may stand in it, and workers may log what they fail at
     at_entry: int
     as_of: datetime
     terms: str | None

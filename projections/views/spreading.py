@@ -33,7 +33,7 @@ Spans = list[tuple[str, str]]  # streams with first <= id < until
 class Source:
     """What cases are judged from: a ledger up to an entry, which must be this one, on grounds as JSON."""
 
-    address: str = field(repr=False)  # a password may stand in it, and workers log what they fail at
+    address: str = field(repr=False)  # a password may stand in it, and workers may log what they fail at
     up_to: int
     mark: list[str] = field(repr=False)
     made_by: str
