@@ -58,10 +58,11 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
     connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))
     _handle(connection, before, found, grounds.by_priority)
+    [(latest,)] = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases")
     state.put(
         position=last,
         mark=mark(reader.at([last])[0]),
-        last_time=max([state.get("last_time"), grounds.last_time, *times]),
+        last_time=max(latest, grounds.last_time),
     )
 
 
