@@ -105,6 +105,9 @@ def compare(asked: answers.Answers, judgement: Judgement) -> None:
     assert list(asked.order(everything)) == [h.as_json() for h in handled]
     assert asked.order_totals(everything) == handling_order.totals(handled)
     assert asked.queue(everything) == handling_order.queue(judgement, verdicts)
+    for case in verdicts:
+        overtook, passed_by = handling_order.overtaken_by(judgement, case.stream)
+        assert sorted(asked.beside(case.stream)) == sorted([*overtook, *passed_by])
     for by in totals.GROUPS:
         assert asked.totals(by, everything) == totals.totals(verdicts, by)
 

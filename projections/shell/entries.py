@@ -18,6 +18,7 @@ from ledger.text import clean
 from projections import claims, maintenance, outages, response_times
 from projections.evidence import reconciled
 from projections.figures import money_json
+from projections.grounds import CONTEXT
 from projections.history import folded
 from projections.judgement import Judgement
 from projections.shell import output
@@ -25,6 +26,11 @@ from projections.shell.filters import one_of
 from projections.shell.scope import Scope, bound, option_bound, reading, stream_id
 from projections.spans import SECOND
 
+RESTS_ON = {  # the kinds of streams that have a say in what one amounts to
+    **dict.fromkeys(response_times.KINDS, CONTEXT),
+    **dict.fromkeys(("outage", "maintenance"), ("terms",)),
+    "agreement": ("agreement",),
+}
 LONG = "(the whole document; see it: sla-ledger terms show)"
 
 
@@ -47,7 +53,10 @@ def log(
     """
     one_of("--type", type_, tuple(EVENTS))
     first, last = option_bound(begin, "--from"), option_bound(end, "--until")
-    judgement = scope.judgement()
+    known = (
+        scope.history() if stream is None else scope.history(*(("terms",) if first or last else ()), streams=[stream])
+    )
+    judgement = scope.judgement(known)
     after = None if first is None else _bound(judgement, first)
     before = None if last is None else _bound(judgement, last)
     found = [
@@ -79,7 +88,7 @@ def show(scope: Scope, stream: Annotated[str, typer.Argument(metavar="STREAM", h
     Example:
       sla-ledger show outage:O-7
     """
-    judgement = scope.judgement()
+    judgement = scope.judgement(scope.history(*RESTS_ON.get(kind_of(stream), ()), streams=[stream]))
     found = {
         "stream": stream,
         "kind": kind_of(stream),
@@ -206,7 +215,8 @@ def reconcile(scope: Scope, outage: Annotated[str, typer.Argument(metavar="OUTAG
     Example:
       sla-ledger reconcile outage:O-7
     """
-    judgement, stream = scope.judgement(), stream_id(outage, "outage")
+    stream = stream_id(outage, "outage")
+    judgement = scope.judgement(scope.history("terms", "monitoring", streams=[stream]))
     if not judgement.history.stream(stream, judgement.as_of):
         raise NotFound(
             clean(stream), "no such outage is known", "see all outages: sla-ledger log --type OutageReported"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from tzdata import IANA_VERSION
 
 from ledger.errors import NotFound
+from ledger.events import EntryCorrected
 from ledger.streams.acceptance import kind_of
 from ledger.text import clean
 from projections import claims, credits, explain_case, explain_claim
+from projections.grounds import CONTEXT
+from projections.history import History
 from projections.judgement import Judgement
 from projections.response_times import KINDS
+from projections.settlement import KINDS as CONCERNED
 from projections.shell import output
 from projections.shell.scope import Scope, reading, stream_id
 
@@ -31,22 +36,43 @@ def explain(
       sla-ledger explain incident:INC-1
       sla-ledger explain claim:2025 --json
     """
-    judgement = scope.judgement()
+    names = [stream] if ":" in stream else [f"{kind}:{stream}" for kind in (*KINDS, "claim")]
+    history = scope.history(*CONTEXT, streams=names)
+    judgement = scope.judgement(history)
     if ":" in stream and kind_of(stream) not in (*KINDS, "claim"):
         what = "only cases and claims are explained"
         raise NotFound(clean(stream), what, f"see what it amounts to: sla-ledger show {clean(stream)}")
-    known = [f"{kind}:{stream}" for kind in (*KINDS, "claim") if judgement.history.recorded(f"{kind}:{stream}")]
+    known = [name for name in names if history.recorded(name)]
     target = stream_id(known[0] if known else stream, *KINDS, "claim")
-    if not judgement.history.stream(target, judgement.as_of):
+    if not history.stream(target, judgement.as_of):
         raise NotFound(clean(target), "no such stream is known at this instant", "see all entries: sla-ledger log")
     if kind_of(target) == "claim":
+        judgement = scope.judgement(concerned(scope, history, target), judgement.as_of)
         found, lines = claim_derivation(on_its_basis(scope, judgement, target), target)
     else:
+        judgement = scope.judgement(beside(scope, judgement, target), judgement.as_of)
         verdict, steps = explain_case.case(judgement, target)
         found = {"stream": target, "finding": verdict.as_json(), "steps": [s.as_json() for s in steps]}
         lines = [f"{target}: {verdict.verdict}", *(line for s in steps for line in s.text())]
         lines += [f"doubt: {d.replace('_', ' ')}" for d in verdict.doubts]
     output.thing(scope, found, lines)
+
+
+def beside(scope: Scope, judgement: Judgement, case: str) -> History:
+    """Return what is known with the cases that one overtook or was overtaken by, found in the views; else with all."""
+    history, as_of = judgement.history, judgement.as_of
+    then = replace(scope, as_of=as_of, at_entry=history.last_position, known_at=None)
+    found = then.ask(lambda views: views.beside(case))
+    return scope.more(history, *KINDS) if found is None else scope.more(history, streams=found)
+
+
+def concerned(scope: Scope, history: History, claim: str) -> History:
+    """Return what is known with all that has a say in a claim, which a history holds already."""
+    notified = list[str]()
+    for event in (x.event for x in history.recorded(claim)):
+        said = event.data.get("notified") if isinstance(event, EntryCorrected) else getattr(event, "notified", None)
+        notified += said or ()
+    return scope.more(history, *CONCERNED, streams=notified)
 
 
 def on_its_basis(scope: Scope, judgement: Judgement, stream: str) -> Judgement:

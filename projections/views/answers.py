@@ -183,6 +183,13 @@ class Answers:
                 "doubts": [],
             }
 
+    def beside(self, stream: str) -> list[str]:
+        """Return the cases that one overtook, and those that overtook it."""
+        from projections.views.beside import Beside
+
+        beside = Beside(self._connection, self._asked, self._handling, by_priority=self.grounds.by_priority)
+        return beside.of(stream)
+
     def order_totals(self, wanted: Wanted) -> dict[str, Any]:
         """Return how many cases wanted were handled, and how many of them in turn."""
         if wanted.is_everything and not self._is_then:
