@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import freezegun
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cli import app
 from ledger.book import create
+from ledger.instants import seconds
 from ledger.store.stream_file import read
+from projections import explain_case, response_times
+from projections.history import History
+from projections.judgement import Judgement
+from projections.shell.plain_entries import entry_row
+from projections.shell.scope import Scope
+from projections.shell.single_cases import case_of
+from projections.views import single
+from projections.views.answers import Answers
+from projections.views.tables import NotKept
 from tests.benchmarks import history
-from tests.support import do
+from tests.oracle.histories import case_histories
+from tests.support import do, entries
 from tests.test_stories import FIXTURES, STORIES
+from tests.test_views import InMemory, after, views
 
 NOW = "2026-07-01T09:00:00Z"
 QUESTIONS = {  # by the kind of the stream
@@ -81,6 +97,7 @@ def test_cases_of_a_large_ledger_are_answered_for_like_its_stream_file(tmp_path:
     rows = [json.loads(line) for line in plain.read_text().splitlines()]
     cases = [row for row in rows if row["type"] in ("IncidentReported", "ServiceRequested")]
 
+    do(ledger, "rebuild")
     for case in random.sample(cases, 6):
         other, stream = random.choice(rows), case["subject"]
         compare(ledger, plain, "show", stream)
@@ -91,6 +108,26 @@ def test_cases_of_a_large_ledger_are_answered_for_like_its_stream_file(tmp_path:
         ):
             compare(ledger, plain, *moment, "explain", stream)
         compare(ledger, plain, "explain", stream)
+        assert case_of(Scope(str(ledger)), [stream], lambda told: told.account()), "the views do not tell"
+
+
+@given(st.data())
+def test_the_views_and_stored_entries_tell_of_a_case_what_the_plain_rules_do(data: st.DataObject) -> None:
+    found = entries(data.draw(case_histories()))
+    as_of = after(found, timedelta(seconds=data.draw(st.integers(1, 40 * 86400))))
+    judgement, left = Judgement(History(found), as_of), 0
+    with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
+        asked = Answers(connection, seconds(as_of))
+        for verdict in response_times.findings(judgement):
+            steps = explain_case.steps(explain_case.account(judgement, verdict))
+            try:
+                told = single.read(asked, InMemory(found), [verdict.stream])
+                assert told.as_rows() == [entry_row(x) for x in judgement.history.recorded(verdict.stream)]
+                assert told.finding() == verdict.as_json()
+                assert explain_case.steps(told.account()) == steps
+            except NotKept:
+                left += 1
+    event(f"left to the plain rules: {left > 0}")
 
 
 def test_damage_is_noticed_where_it_is_read(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from projections import claims, credits
 from projections import readings as alternatives
 from projections.judgement import Judgement
 from projections.shell import output
-from projections.shell.entries import claim_status, entry_row
-from projections.shell.explanations import claim_derivation, concerned
+from projections.shell.plain_entries import claim_status, entry_row
+from projections.shell.plain_explanations import claim_derivation, concerned
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
 from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
 

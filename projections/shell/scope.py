@@ -104,10 +104,10 @@ class Scope:
         known = self.history() if history is None else history
         return Judgement(known, at, changes=dict(self.readings), terms=self.terms)
 
-    def ask(self, question: Callable[[Answers], _Answer]) -> _Answer | None:
+    def ask(self, question: Callable[[Answers], _Answer], *, as_it_is: bool = False) -> _Answer | None:
         """Return what the views answer, brought up to the ledger first; None when the entries have to be asked instead.
 
-        Views that turn out to be damaged are made anew, once.
+        as_it_is: only if the ledger is asked as it is, not as it was. Views that are damaged are made anew, once.
         """
         if self.is_stream_file or self.readings or self.terms:
             return None
@@ -120,7 +120,7 @@ class Scope:
             for last_try in (False, True):
                 try:
                     with closing(self.kept(reader)) as connection:
-                        return question(self._answers(connection, reader, at))
+                        return question(self._answers(connection, reader, at, as_it_is=as_it_is))
                 except NotKept:
                     return None
                 except opening.Unwritable as error:
@@ -134,7 +134,7 @@ class Scope:
                     self.rebuild(reader)
         return None
 
-    def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int) -> Answers:
+    def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int, *, as_it_is: bool) -> Answers:
         """Return the views to ask: as they are where that is what is asked for, else laid out as they were."""
         from projections.views.answers import Answers
         from projections.views.file import State
@@ -147,6 +147,8 @@ class Scope:
         position = self._known(reader, last)
         if position == last and state.get("last_time") < as_of:
             return Answers(connection, as_of)
+        if as_it_is:
+            raise NotKept
         from projections.shell.output import progress
         from projections.views.then import prepare
 

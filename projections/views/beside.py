@@ -27,13 +27,16 @@ class Beside:
         self._connection, self._cases, self._handling = connection, cases, handling
         self._by_priority = by_priority
 
-    def of(self, stream: str) -> list[str]:
-        """Return the cases that one overtook and those that overtook it; NotKept when the views do not tell."""
+    def of(self, stream: str) -> tuple[list[Row], list[Row]]:
+        """Return the rows of the cases that one overtook, and of those that overtook it, in order of receipt.
+
+        Raises NotKept when the views do not tell.
+        """
         where = f"position = (SELECT position FROM {self._cases} WHERE stream = ?)"
         own = next(self._rows(where, stream), None)
         if own is None:
             raise NotKept
-        return [self._stream(row[0]) for row in (*self._overtaken(own), *self._overtakers(own))]
+        return sorted(self._overtaken(own), key=_received), sorted(self._overtakers(own), key=_received)
 
     def _overtakers(self, own: Row) -> Iterator[Row]:
         """Yield the cases that were received later and handled while this one waited."""
@@ -58,7 +61,7 @@ class Beside:
             ("left_at >= ? AND left_at < ? ORDER BY left_at", own[9], NEVER),
         ):
             for row in self._rows(where, *values):
-                if (row[1], row[0]) < (own[1], own[0]) and self._waits(row, group, at):
+                if _received(row) < _received(own) and self._waits(row, group, at):
                     yield row
                     left -= 1
                     if not left:
@@ -78,11 +81,9 @@ class Beside:
     def _rows(self, where: str, *values: object) -> Iterator[Row]:
         yield from map(unsealed, self._connection.execute(f"SELECT * FROM {self._handling} WHERE {where}", values))
 
-    def _stream(self, position: int) -> str:
-        found = self._connection.execute(f"SELECT stream FROM {self._cases} WHERE position = ?", (position,)).fetchone()
-        if found is None:
-            raise NotKept
-        return str(found[0])
+
+def _received(row: Row) -> tuple[int, int]:
+    return row[1], row[0]
 
 
 def _cut(key: Key) -> tuple[int, int]:
