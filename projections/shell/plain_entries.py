@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger import events as e
 from ledger.clock import CLOCK_TOLERANCE
 from ledger.entry import Entry, event_data
 from ledger.instants import stamp
 from ledger.streams.acceptance import kind_of
-from projections import claims, maintenance, outages, response_times
 from projections.figures import money_json
 from projections.grounds import CONTEXT
 from projections.history import folded
 from projections.judgement import Judgement
 from projections.shell.scope import Scope, bound
+from projections.shell.single_cases import CASES
 from projections.spans import SECOND
+
+if TYPE_CHECKING:
+    from projections.claims import State
 
 TYPES = tuple(e.EVENTS)
 RESTS_ON = {  # the kinds of streams that have a say in what one amounts to
-    **dict.fromkeys(response_times.KINDS, CONTEXT),
+    **dict.fromkeys(CASES, CONTEXT),
     **dict.fromkeys(("outage", "maintenance"), ("terms",)),
     "agreement": ("agreement",),
 }
@@ -79,20 +82,25 @@ def amounts_to(judgement: Judgement, stream: str) -> dict[str, Any] | None:
     entries, kind = judgement.history.stream(stream, judgement.as_of), kind_of(stream)
     if not entries:
         return None
-    if kind in response_times.KINDS:
-        return response_times.judge(judgement, stream, folded(response_times.evolve, entries)).as_json()
-    if kind == "outage":
-        return _outage(judgement, folded(outages.evolve, entries))
-    if kind == "maintenance":
-        return _window(judgement, folded(maintenance.evolve, entries))
-    if kind == "agreement":
-        return _agreement(judgement, entries)
-    if kind == "claim":
-        return claim_status(folded(claims.evolve, entries))
-    return {"standing_entries": [x.position for x in entries]}
+    if kind in CASES:
+        return _case(judgement, stream, entries)
+    of_kind = {"outage": _outage, "maintenance": _window, "agreement": _agreement, "claim": _claim}.get(kind)
+    return of_kind(judgement, entries) if of_kind else {"standing_entries": [x.position for x in entries]}
 
 
-def claim_status(state: claims.State) -> dict[str, Any]:
+def _case(judgement: Judgement, stream: str, entries: list[Entry]) -> dict[str, Any]:
+    from projections.response_times import evolve, judge
+
+    return judge(judgement, stream, folded(evolve, entries)).as_json()
+
+
+def _claim(judgement: Judgement, entries: list[Entry]) -> dict[str, Any]:
+    from projections.claims import evolve
+
+    return claim_status(folded(evolve, entries))
+
+
+def claim_status(state: State) -> dict[str, Any]:
     """Return where a claim stands: the request, the decision in force, and what followed."""
     decision = state.recorded()
     status = "submitted" if decision is None else str(decision.get("verdict"))
@@ -113,7 +121,10 @@ def claim_status(state: claims.State) -> dict[str, Any]:
     }
 
 
-def _outage(judgement: Judgement, state: outages.State) -> dict[str, Any]:
+def _outage(judgement: Judgement, entries: list[Entry]) -> dict[str, Any]:
+    from projections import outages
+
+    state = folded(outages.evolve, entries)
     rules = judgement.rules_at(judgement.as_of)
     frame = outages.time_frame(state, judgement.as_of, rules.readings)
     attribution = state.attribution
@@ -131,7 +142,10 @@ def _outage(judgement: Judgement, state: outages.State) -> dict[str, Any]:
     }
 
 
-def _window(judgement: Judgement, state: maintenance.State) -> dict[str, Any]:
+def _window(judgement: Judgement, entries: list[Entry]) -> dict[str, Any]:
+    from projections import maintenance
+
+    state = folded(maintenance.evolve, entries)
     rules, category = judgement.rules_at(state.window[0]), state.plan.category
     found: dict[str, Any] = {
         "category": category,
