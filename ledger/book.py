@@ -20,8 +20,9 @@ from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
 from ledger.memory import without_cycles
 from ledger.store.address import shown, store_at
-from ledger.store.mapper import EntryMapper, Row, StoredEntries, checked, from_state, recorded_at
+from ledger.store.mapper import Row, checked, from_state
 from ledger.store.recorder import Recorder
+from ledger.store.stored import EntryMapper, StoredEntries
 from ledger.streams.acceptance import Refusal, Stream, Streams
 
 
@@ -94,29 +95,6 @@ class Ledger(Application[str]):
         """Yield all entries in order of position, at most up to a position."""
         with _storage_errors(self.where):
             yield from checked(self.store.rows(2**62 if up_to is None else up_to))
-
-    def entries_of(self, *kinds: str, up_to: int) -> list[Entry]:
-        """Return the entries of all streams of these kinds up to a position, in order of position."""
-        found: list[Entry] = []
-        with _storage_errors(self.where):
-            for kind in kinds:
-                last, before = "", 0
-                for row in self.store.rows_by_stream(f"{kind}:", f"{kind};", up_to):  # ";" follows ":"
-                    stream, version = row[1:3]
-                    before = before if stream == last else 0
-                    if version != before + 1:
-                        raise _broken(f"entry {row[0]}", f"it is version {version} of {stream}, after version {before}")
-                    last, before = stream, version
-                    found.append(from_state(*row))
-        return sorted(found, key=lambda entry: entry.position)
-
-    def known_position(self, at: datetime, up_to: int) -> int:
-        """Return the position before the first entry recorded after an instant, `up_to` when there is none up to it."""
-        with _storage_errors(self.where):
-            for row in self.store.rows(up_to):
-                if recorded_at(*row) > at:
-                    return row[0] - 1
-        return up_to
 
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.

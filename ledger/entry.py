@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ledger.errors import BadLine
 from ledger.events import EVENTS, EntryCorrected, Event
@@ -28,9 +28,10 @@ _FORMS = {  # what a value should look like, for people
 _REQUIRED = ("specversion", "type", "subject", "time", "data")
 _KNOWN = {*_REQUIRED, "id", "source", "recordedtime", "sequence", "actor", "commandid", "datacontenttype", "dataschema"}
 _NEEDED = frozenset(_REQUIRED)
-_STREAM: TypeAdapter[str] = TypeAdapter(StreamId)
-_ACTOR: TypeAdapter[str] = TypeAdapter(Identifier)
-_COMMAND: TypeAdapter[str] = TypeAdapter(CommandId)
+_LATER = ConfigDict(defer_build=True)  # when it is first needed
+_STREAM: TypeAdapter[str] = TypeAdapter(StreamId, config=_LATER)
+_ACTOR: TypeAdapter[str] = TypeAdapter(Identifier, config=_LATER)
+_COMMAND: TypeAdapter[str] = TypeAdapter(CommandId, config=_LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ Share = Annotated[Percent, AfterValidator(_positive)]
 class Part(BaseModel):
     """A part of the terms: frozen, no unknown key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Readings(Part):

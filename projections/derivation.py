@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ledger.entry import Entry
+import msgspec
+
+if TYPE_CHECKING:
+    from ledger.entry import Entry
 
 
-@dataclass(slots=True)
-class Step:
+class Step(msgspec.Struct):
     """One step of a derivation: what holds, in a sentence, and what it rests on. `parts` are the figures below it."""
 
     step: str
     says: str
     value: Any = None
-    clauses: list[str] = field(default_factory=list)
-    readings: dict[str, Any] = field(default_factory=dict)
-    because: list[int] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    clauses: list[str] = []
+    readings: dict[str, Any] = {}
+    because: list[int] = []
+    parts: list[dict[str, Any]] = []
+    lines: list[str] = []
 
     def as_json(self) -> dict[str, Any]:
         """Return the step in its fixed shape."""

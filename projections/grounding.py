@@ -92,6 +92,8 @@ class _Clocks:
                 )
                 for kind, d in terms.delivery.items()
             },
+            zones={desk: terms.desks[desk].zone for desk in terms.desks},
+            readings=readings.as_json(),
         )
 
     def _clock(self, version: Version, desk: str) -> int:

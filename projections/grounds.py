@@ -7,6 +7,7 @@ needs the event or terms models. `grounding` makes them; instants are seconds, s
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import Any
 
 import msgspec
 
@@ -65,6 +66,15 @@ class Clock(msgspec.Struct):
             raise Beyond
         return self.ends[i] - (self.sums[i] - passed)
 
+    def spans(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Return the spans of business time in `[begin, end)`."""
+        if not self.first <= begin <= end < self.last:
+            raise Beyond
+        if self.always or begin == end:
+            return [(begin, end)] if begin < end else []
+        first, until = bisect_right(self.ends, begin), bisect_left(self.begins, end)
+        return [(max(self.begins[i], begin), min(self.ends[i], end)) for i in range(first, until)]
+
     def close_of(self, received: int, days: int) -> int:
         """Return the close of the n-th working day after the date of receipt."""
         i = bisect_right(self.starts, received) + days - 1
@@ -111,6 +121,8 @@ class Rules(msgspec.Struct):
     clocks: dict[str, int]  # by desk
     always: dict[str, int]
     delivery: dict[str, Delivery]
+    zones: dict[str, str]  # by desk
+    readings: dict[str, Any]
 
 
 class Timeline(msgspec.Struct):

@@ -91,10 +91,15 @@ def kept(connection: sqlite3.Connection) -> dict[str, Any]:
     return found
 
 
+def after(found: list[Entry], later: timedelta) -> datetime:
+    """An instant after every fact, corrected ones too."""
+    last: datetime = max([x.time for x in found] + [c for x in found if (c := getattr(x.event, "time", None))])
+    return last + max(later, timedelta(seconds=1))
+
+
 def check(connection: sqlite3.Connection, found: list[Entry], later: timedelta) -> None:
     """The views give the findings that the plain rules give, at an instant after every fact."""
-    last = max([x.time for x in found] + [c for x in found if (c := getattr(x.event, "time", None))])
-    as_of = last + max(later, timedelta(seconds=1))
+    as_of = after(found, later)
     compare(answers.Answers(connection, seconds(as_of)), Judgement(History(found), as_of))
 
 
@@ -107,6 +112,9 @@ def compare(asked: answers.Answers, judgement: Judgement) -> None:
     assert list(asked.order(everything)) == [h.as_json() for h in handled]
     assert asked.order_totals(everything) == handling_order.totals(handled)
     assert asked.queue(everything) == handling_order.queue(judgement, verdicts)
+    for case in verdicts:
+        beside = ([asked.stream_of(row[0]) for row in rows] for rows in asked.beside(case.stream))
+        assert tuple(beside) == handling_order.overtaken_by(judgement, case.stream)
     for by in totals.GROUPS:
         assert asked.totals(by, everything) == totals.totals(verdicts, by)
 

@@ -1,14 +1,10 @@
-"""Entries as stored events and back: a registered name and canonical JSON, never a class path, never an import."""
+"""Entries as stored rows and back: a registered name and canonical JSON, never a class path, never an import."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from eventsourcing.domain import DomainEventProtocol
-from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
@@ -20,56 +16,7 @@ from ledger.instants import instant, stamp
 Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
 
-@dataclass(frozen=True)
-class StoredEntry(StoredEvent):
-    """A stored event with what the ledger's own table keeps beside it; position 0 is not yet recorded."""
-
-    command_id: str | None = None
-    position: int = 0
-
-
-class StoredEntries(Sequence[StoredEvent]):
-    """Entries as they are stored, each mapped when it is asked for: a million are never held twice."""
-
-    def __init__(self, mapper: Mapper[str], entries: Sequence[Entry]) -> None:
-        self._mapper, self._entries = mapper, entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._entries[index]
-        return StoredEntries(self._mapper, found) if isinstance(index, slice) else self._mapper.to_stored_event(found)
-
-    def __iter__(self) -> Iterator[StoredEvent]:
-        return map(self._mapper.to_stored_event, self._entries)
-
-
-class EntryMapper(Mapper[str]):
-    """Maps an Entry to topic = the event's name and state = its envelope and data as canonical JSON."""
-
-    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
-        """Return the entry as it is stored."""
-        entry = cast(Entry, domain_event)
-        return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
-
-    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
-        """Return the entry that a stored event holds; LedgerBroken when it holds none."""
-        position = 0
-        if isinstance(stored_event, StoredEntry):
-            position = stored_event.position
-        elif isinstance(stored_event, Notification):
-            position = stored_event.id
-        return from_state(
-            position,
-            str(stored_event.originator_id),
-            stored_event.originator_version,
-            stored_event.topic,
-            stored_event.state,
-        )
-
-
-def checked(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Iterator[Entry]:
+def checked(rows: Iterable[Row]) -> Iterator[Entry]:
     """Yield the entries that rows hold, all of a ledger in order; LedgerBroken where one is missing or unreadable."""
     versions: dict[str, int] = {}
     for last, row in enumerate(rows):
@@ -81,6 +28,18 @@ def checked(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Iterator[Entry]
                 f"entry {position}", f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
             )
         versions[stream] = version
+        yield from_state(*row)
+
+
+def of_streams(rows: Iterable[Row]) -> Iterator[Entry]:
+    """Yield the entries that rows hold, those of a stream together in order of version; LedgerBroken as `checked`."""
+    last, before = "", 0
+    for row in rows:
+        position, stream, version = row[:3]
+        before = before if stream == last else 0
+        if version != before + 1:
+            raise _broken(f"entry {position}", f"it is version {version} of {stream}, after version {before}")
+        last, before = stream, version
         yield from_state(*row)
 
 
@@ -117,14 +76,6 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
         )
     except ValidationError as error:
         raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
-
-
-def recorded_at(position: int, stream: str, version: int, name: str, state: bytes) -> datetime:
-    """Return when the entry that a row holds was recorded, or raise LedgerBroken with its position."""
-    try:
-        return instant(from_json(state)["recordedtime"])
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
 

@@ -23,10 +23,9 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed, said
 from ledger.store.address import shown
-from ledger.store.mapper import Row, StoredEntry
+from ledger.store.mapper import Row
 from ledger.store.postgres_reading import (
     BATCH,
-    BY_STREAM,
     COLUMNS,
     CONNECT_SECONDS,
     LAST,
@@ -35,6 +34,7 @@ from ledger.store.postgres_reading import (
     told,
 )
 from ledger.store.recorder import Decision
+from ledger.store.stored import StoredEntry
 
 __all__ = ["LAST", "EntryRecorder", "LedgerFactory", "check_is_ledger", "create"]
 
@@ -209,10 +209,6 @@ class EntryRecorder(PostgresApplicationRecorder):
     def rows(self, up_to: int) -> Iterator[Row]:
         """Yield the entries up to a position, in order of position."""
         return self._each(f"{COLUMNS} WHERE notification_id <= %s ORDER BY notification_id", up_to)
-
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
-        return self._each(BY_STREAM, first, until, up_to)
 
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of

@@ -22,9 +22,6 @@ class Recorder(Protocol):
     def rows(self, up_to: int) -> Iterator[Row]:
         """Yield the entries up to a position, in order of position."""
 
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
-
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return the entries at these positions, in this order."""
 

@@ -28,9 +28,10 @@ from eventsourcing.utils import Environment, EnvType
 from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
-from ledger.store.mapper import Row, StoredEntry
+from ledger.store.mapper import Row
 from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
 from ledger.store.recorder import Decision
+from ledger.store.stored import StoredEntry
 
 try:
     import fcntl
@@ -251,18 +252,6 @@ class EntryRecorder(SQLiteApplicationRecorder):
                 "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
                 " WHERE rowid <= ? ORDER BY rowid",
                 (up_to,),
-            )
-
-    def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Row]:
-        """Yield what `rows` does of the streams with first <= id < until, in order of id, then version."""
-        with self.datastore.transaction(commit=False) as c:
-            cursor = c.sqlite_cursor
-            cursor.row_factory = None
-            yield from cursor.execute(
-                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-                " WHERE originator_id >= ? AND originator_id < ? AND rowid <= ?"
-                " ORDER BY originator_id, originator_version",
-                (first, until, up_to),
             )
 
     def at(self, positions: Iterable[int]) -> list[Row]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
+from ledger.clock import CLOCK_TOLERANCE
 from ledger.entry import Entry, Fact, corrected_event, event_data
 from ledger.errors import BadLine
 from ledger.events import EntryCorrected, EntryWithdrawn, Event
 from ledger.streams import agreements, backups, cases, claims, maintenance, observations, outages, posted_terms
 from ledger.text import strict_json
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
 
 _MODULES: tuple[ModuleType, ...] = (
     agreements,

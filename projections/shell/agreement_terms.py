@@ -30,7 +30,7 @@ terms = typer.Typer(
 @reading
 def list_(scope: Scope) -> None:
     """All versions of the terms that are known, in order of taking effect."""
-    judgement = scope.judgement()
+    judgement = scope.judgement(scope.history("terms"))
     in_force = judgement.rules_at(judgement.as_of)
     found = [
         {
@@ -62,7 +62,7 @@ def show(
       sla-ledger terms show easymeeting-2020-09-23
       sla-ledger terms show --diff easymeeting-2020-09-23 easymeeting-2026-07-01
     """
-    judgement = scope.judgement()
+    judgement = scope.judgement(scope.history("terms"))
     if diff:
         before, after = (_version(judgement, name) for name in diff)
         output.rows(scope, list(_changes(_terms_json(before), _terms_json(after), "")), ("term", "before", "after"))
@@ -99,7 +99,8 @@ def post(
         what = f"the document takes effect at {stamp(posted.effective_from)}, not at {stamp(wanted)}"
         raise BadTerms(clean(file), what, "make both agree, or leave out --at")
     digest = sha256(document.encode()).hexdigest()
-    judgement, who = Scope(db=scope.path).judgement(), actor or default_actor()
+    before, who = Scope(db=scope.path), actor or default_actor()
+    judgement = before.judgement(before.history("terms"))
     _refuse_contradiction(judgement, file, posted, digest)
     event = TermsPosted(document=document, sha256=digest)
     facts = [Fact(f"terms:{posted.id}", posted.effective_from, event, who)]

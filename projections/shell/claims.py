@@ -14,8 +14,8 @@ from projections import claims, credits
 from projections import readings as alternatives
 from projections.judgement import Judgement
 from projections.shell import output
-from projections.shell.entries import claim_status, entry_row
-from projections.shell.explanations import claim_derivation
+from projections.shell.plain_entries import claim_status, entry_row
+from projections.shell.plain_explanations import claim_derivation, concerned
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
 from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
 
@@ -67,8 +67,7 @@ def assess(
     Example:
       sla-ledger claim assess 2025 --reading lost_steps=exact
     """
-    judgement = scope.judgement()
-    stream = stream_id(claim, "claim")
+    judgement, stream = _judgement(scope, claim)
     assessed = credits.assess(judgement, stream)
     if assessed.missing and not provisional:
         raise Undecided(stream, assessed.missing)
@@ -88,7 +87,7 @@ def decide(
     Example:
       sla-ledger claim decide 2025 --decided-by finance.lead
     """
-    judgement, stream = _judged_at(scope, at), stream_id(claim, "claim")
+    judgement, stream = _judgement(scope, claim, at)
     decision = _decision(judgement, stream)
     name = "CreditGranted" if decision["verdict"] == "granted" else "CreditRefused"
     _record_decision(scope, stream, name, decision, decided_by, reason, at, actor, judgement)
@@ -100,7 +99,7 @@ def revise(
     scope: Scope, claim: Claim, decided_by: DecidedBy = None, reason: Reason = None, at: At = None, actor: Actor = None
 ) -> None:
     """Decide a disputed claim anew; the first decision stays."""
-    judgement, stream = _judged_at(scope, at), stream_id(claim, "claim")
+    judgement, stream = _judgement(scope, claim, at)
     _record_decision(
         scope, stream, "CreditRevised", _decision(judgement, stream), decided_by, reason, at, actor, judgement
     )
@@ -152,7 +151,8 @@ def issue(
 @reading
 def show(scope: Scope, claim: Claim) -> None:
     """Where a claim stands, and its decision as it was recorded."""
-    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    stream = stream_id(claim, "claim")
+    judgement = scope.judgement(scope.history(streams=[stream]))
     state = claims.claim(judgement, stream)
     entries = [entry_row(x) for x in judgement.history.recorded(stream)]
     found = {"claim": stream, **claim_status(state), "decision": state.recorded(), "entries": entries}
@@ -169,7 +169,7 @@ def audit(scope: Scope, claim: Claim) -> None:
     Example:
       sla-ledger audit claim:2025
     """
-    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    judgement, stream = _judgement(scope, claim)
     found = audits.audit(judgement, stream)
     output.thing(scope, found, _audit_text(found))
     if found["differences"]:
@@ -193,7 +193,7 @@ def readings(
       sla-ledger readings claim:2025
       sla-ledger readings claim:2025 --try cap_percent=4 --all
     """
-    judgement, stream = scope.judgement(), stream_id(claim, "claim")
+    judgement, stream = _judgement(scope, claim)
     wanted: dict[str, list[str]] = {}
     for item in tries or ():
         key, value = pair(item, "--try")
@@ -266,9 +266,10 @@ def _moved(row: dict[str, Any]) -> str:
     return f"{row['verdict']}, {row['availability_percent']} %, {output.cell(row['credit']) or 'no credit'}"
 
 
-def _judged_at(scope: Scope, at: str | None) -> Judgement:
-    """Return what to decide with: judged at --as-of, else at the time of the decision."""
-    return scope.judgement(as_of=option_instant(at, "--at"))
+def _judgement(scope: Scope, claim: str, at: str | None = None) -> tuple[Judgement, str]:
+    """Return what to judge a claim with, and its stream: at --as-of, else at the time of the decision, else now."""
+    as_of, stream = option_instant(at, "--at"), stream_id(claim, "claim")
+    return scope.judgement(concerned(scope, scope.history(streams=[stream]), stream), as_of), stream
 
 
 def _decision(judgement: Judgement, stream: str) -> dict[str, Any]:

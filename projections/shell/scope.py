@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
@@ -74,27 +74,36 @@ class Scope:
     format: str | None = None
     views: str | None = None
 
-    def history(self, *kinds: str) -> History:
-        """Return what is known in this scope; of a ledger only the streams of these kinds, when some are named."""
+    def history(self, *kinds: str, streams: Iterable[str] = ()) -> History:
+        """Return what is known in this scope; of a ledger only some kinds of streams, and some streams, when named."""
         from projections.history import History
 
-        if kinds and not self.is_stream_file:
-            return self._history_of(kinds)
+        named = [s for s in streams if s.isascii() and s.isprintable()]
+        if (kinds or named) and not self.is_stream_file:
+            with closing(self.reader()) as reader:
+                return _read(reader, kinds, named, self._known(reader, reader.last_position()))
         history = History(self.entries())
         if self.at_entry is not None:
             history = history.at_entry(self.at_entry)
         return history.known_at(self.known_at) if self.known_at is not None else history
 
-    def _history_of(self, kinds: tuple[str, ...]) -> History:
+    def more(self, history: History, *kinds: str, streams: Iterable[str] = ()) -> History:
+        """Return what a history knows, and of a ledger what was known then of these kinds and these streams too."""
         from projections.history import History
 
-        with opened(self.db) as ledger:
-            up_to = ledger.last_position()
-            if self.at_entry is not None:
-                up_to = History((), up_to).at_entry(self.at_entry).last_position
-            if self.known_at is not None:
-                up_to = ledger.known_position(self.known_at, up_to)
-            return History(ledger.entries_of(*kinds, up_to=up_to), up_to)
+        if self.is_stream_file:
+            return history
+        with closing(self.reader()) as reader:
+            found = _read(reader, kinds, streams, history.last_position)
+        every = {x.position: x for x in (*history.entries, *found.entries)}
+        return History((every[p] for p in sorted(every)), history.last_position)
+
+    def _known(self, reader: Reader, last: int) -> int:
+        """Return the position of the last entry that is known in this scope, in a ledger that ends with another."""
+        from ledger.store.reading import known_entry
+
+        position = last if self.at_entry is None else known_entry(self.at_entry, last)
+        return position if self.known_at is None else reader.known_position(stamp(self.known_at), position)
 
     def judgement(self, history: History | None = None, as_of: datetime | None = None) -> Judgement:
         """Return the entries, instant and terms to judge with; the instant is now unless one was given."""
@@ -104,10 +113,10 @@ class Scope:
         known = self.history() if history is None else history
         return Judgement(known, at, changes=dict(self.readings), terms=self.terms)
 
-    def ask(self, question: Callable[[Answers], _Answer]) -> _Answer | None:
+    def ask(self, question: Callable[[Answers], _Answer], *, as_it_is: bool = False) -> _Answer | None:
         """Return what the views answer, brought up to the ledger first; None when the entries have to be asked instead.
 
-        Views that turn out to be damaged are made anew, once.
+        as_it_is: only if the ledger is asked as it is, not as it was. Views that are damaged are made anew, once.
         """
         if self.is_stream_file or self.readings or self.terms:
             return None
@@ -120,7 +129,7 @@ class Scope:
             for last_try in (False, True):
                 try:
                     with closing(self.kept(reader)) as connection:
-                        return question(self._answers(connection, reader, at))
+                        return question(self._answers(connection, reader, at, as_it_is=as_it_is))
                 except NotKept:
                     return None
                 except opening.Unwritable as error:
@@ -134,9 +143,8 @@ class Scope:
                     self.rebuild(reader)
         return None
 
-    def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int) -> Answers:
+    def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int, *, as_it_is: bool) -> Answers:
         """Return the views to ask: as they are where that is what is asked for, else laid out as they were."""
-        from ledger.store.reading import known_entry
         from projections.views.answers import Answers
         from projections.views.file import State
         from projections.views.tables import NotKept
@@ -144,13 +152,12 @@ class Scope:
         state = State(connection)
         if state.get("is_movable"):
             raise NotKept  # R26: verdicts depend on the period that is asked for
-        last = position = state.get("position")
-        if self.at_entry is not None:
-            position = known_entry(self.at_entry, last)
-        if self.known_at is not None:
-            position = reader.known_position(stamp(self.known_at), position)
+        last = state.get("position")
+        position = self._known(reader, last)
         if position == last and state.get("last_time") < as_of:
             return Answers(connection, as_of)
+        if as_it_is:
+            raise NotKept
         from projections.shell.output import progress
         from projections.views.then import prepare
 
@@ -238,6 +245,17 @@ class Scope:
             return
         with opened(self.db) as ledger:
             yield from ledger.entries()
+
+
+def _read(reader: Reader, kinds: Iterable[str], streams: Iterable[str], up_to: int) -> History:
+    """Return what is known up to a position of the streams of some kinds, and of some other streams."""
+    from ledger.store.mapper import of_streams
+    from projections.history import History
+
+    ranges = {f"{kind}:": f"{kind};" for kind in kinds}  # ";" follows ":", and a space comes before all of an id
+    ranges |= {s: f"{s} " for s in streams if f"{s.partition(':')[0]}:" not in ranges}
+    found = [x for first, until in ranges.items() for x in of_streams(reader.rows_by_stream(first, until, up_to))]
+    return History(sorted(found, key=lambda x: x.position), up_to)
 
 
 @contextmanager

@@ -105,7 +105,13 @@ class Answers:
             self._grounds = self._state.grounds_without_clocks()
         return self._grounds
 
-    def _clock(self, index: int) -> Clock:
+    @property
+    def position(self) -> int:
+        """The position of the last entry that the views know."""
+        return int(self._state.get("position"))
+
+    def clock(self, index: int) -> Clock:
+        """Return one of the clocks."""
         if index not in self._clocks:
             self._clocks[index] = self.grounds.clocks[index] if self._is_then else self._state.clock(index)
         return self._clocks[index]
@@ -183,6 +189,26 @@ class Answers:
                 "doubts": [],
             }
 
+    def case(self, stream: str) -> Row | None:
+        """Return the row of a case, None without one."""
+        statement = f"SELECT {CASE_COLUMNS} FROM {self._asked} WHERE stream = ?"
+        row = self._connection.execute(statement, (stream,)).fetchone()
+        return None if row is None else unsealed(row)
+
+    def beside(self, stream: str) -> tuple[list[Row], list[Row]]:
+        """Return the handling of the cases that one overtook and of those that overtook it, in order of receipt."""
+        from projections.views.beside import Beside
+
+        beside = Beside(self._connection, self._asked, self._handling, by_priority=self.grounds.by_priority)
+        return beside.of(stream)
+
+    def stream_of(self, position: int) -> str:
+        """Return the case that an entry opens."""
+        row = self._connection.execute(f"SELECT stream FROM {self._asked} WHERE position = ?", (position,)).fetchone()
+        if row is None:
+            raise Damaged(f"the case that entry {position} opens is missing")
+        return str(row[0])
+
     def order_totals(self, wanted: Wanted) -> dict[str, Any]:
         """Return how many cases wanted were handled, and how many of them in turn."""
         if wanted.is_everything and not self._is_then:
@@ -232,7 +258,7 @@ class Answers:
         if case[UNSETTLED] is None:
             raise NotKept
         u, at, received = _unsettled(case[UNSETTLED]), self.as_of, case[RECEIVED]
-        clock = self._clock(u.clock)
+        clock = self.clock(u.clock)
         try:
             now, begun = clock.passed(at), clock.passed(received)
             paused = u.paused + (now - clock.passed(u.waiting) if u.waiting is not None else 0)

@@ -1,0 +1,62 @@
+"""Entries as the library's stored events and back: what only writing through the library needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import Mapper, Notification, StoredEvent
+
+from ledger.entry import Entry
+from ledger.store.mapper import from_state, to_state
+
+
+@dataclass(frozen=True)
+class StoredEntry(StoredEvent):
+    """A stored event with what the ledger's own table keeps beside it; position 0 is not yet recorded."""
+
+    command_id: str | None = None
+    position: int = 0
+
+
+class StoredEntries(Sequence[StoredEvent]):
+    """Entries as they are stored, each mapped when it is asked for: a million are never held twice."""
+
+    def __init__(self, mapper: Mapper[str], entries: Sequence[Entry]) -> None:
+        self._mapper, self._entries = mapper, entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._entries[index]
+        return StoredEntries(self._mapper, found) if isinstance(index, slice) else self._mapper.to_stored_event(found)
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        return map(self._mapper.to_stored_event, self._entries)
+
+
+class EntryMapper(Mapper[str]):
+    """Maps an Entry to topic = the event's name and state = its envelope and data as canonical JSON."""
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """Return the entry as it is stored."""
+        entry = cast(Entry, domain_event)
+        return StoredEntry(entry.stream, entry.version, entry.name, to_state(entry), entry.command_id, entry.position)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
+        """Return the entry that a stored event holds; LedgerBroken when it holds none."""
+        position = 0
+        if isinstance(stored_event, StoredEntry):
+            position = stored_event.position
+        elif isinstance(stored_event, Notification):
+            position = stored_event.id
+        return from_state(
+            position,
+            str(stored_event.originator_id),
+            stored_event.originator_version,
+            stored_event.topic,
+            stored_event.state,
+        )
