@@ -37,6 +37,9 @@ class InMemory:
     def __init__(self, found: Iterable[Entry]) -> None:
         self.found = [(x.position, x.stream, x.version, x.name, to_state(x)) for x in found]
 
+    def identity(self) -> str:
+        return ""
+
     def last_position(self) -> int:
         return len(self.found)
 
