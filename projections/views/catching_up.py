@@ -261,9 +261,10 @@ def _passers(
     if since is None:
         return known
     straddling = next((a for _, a, b in stays if a < since and (b is None or b > since)), None)
+    until_then = next((a for _, a, b in stays if a < since and (b is None or b >= since)), None)  # may end as it begins
     was_there = dict(was).get(since)
     kept = [(a, by) for a, by in known if a < since]
-    kept = [(a, by) for a, by in kept if a != straddling or was_there is None or was_there & MASK != by]
+    kept = [(a, by) for a, by in kept if a != until_then or was_there is None or was_there & MASK != by]
     settled = {a for a, _ in kept}
     for a, by in found:
         begin = straddling if a == since and straddling is not None else a
