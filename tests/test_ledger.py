@@ -22,6 +22,7 @@ from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, event_data, from_line, to_line
 from ledger.errors import Conflict, LedgerBroken, LedgerError, NoLedger, Refused, StorageFailed
 from ledger.store import stream_file
+from ledger.store.reading import FileReader
 from ledger.store.sqlite import EntryRecorder, has_wal_fix
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -362,6 +363,16 @@ def test_a_verbatim_copy_is_exact(path: Path, book: Ledger, tmp_path: Path) -> N
 
     assert [to_line(entry) for entry in all_of(tmp_path / "copy.db")] == lines
     assert all_of(tmp_path / "copy.db") == all_of(path)
+
+
+def test_two_ledgers_of_the_same_entries_can_be_told_apart(path: Path, book: Ledger, tmp_path: Path) -> None:
+    """Each was given a number when it was made, which recording more does not change."""
+    create(tmp_path / "other.db", list(book.entries()))
+    with contextlib.closing(FileReader(path)) as one, contextlib.closing(FileReader(tmp_path / "other.db")) as other:
+        before = one.identity()
+        book.record(response())
+
+        assert one.identity() == before != other.identity()
 
 
 ENVELOPE = '{"time":"2026-03-02T12:00:00Z","recordedtime":"2026-03-02T12:00:00Z"'

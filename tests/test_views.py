@@ -39,6 +39,9 @@ class InMemory:
     def __init__(self, found: Iterable[Entry]) -> None:
         self.found = [(x.position, x.stream, x.version, x.name, to_state(x)) for x in found]
 
+    def identity(self) -> str:
+        return ""
+
     def last_position(self) -> int:
         return len(self.found)
 
@@ -186,3 +189,59 @@ def test_availability_that_is_kept_is_what_is_judged_at_every_later_instant(data
         else:
             event("kept")
             assert rows == [f.as_json() for f in judged(later)[1]]
+
+
+def line(subject: str, kind: str, time: str, **data: Any) -> dict[str, Any]:
+    found = {"specversion": "1.0", "type": kind, "subject": f"incident:{subject}", "time": f"2026-03-02T{time}:00Z"}
+    return found | {"recordedtime": "2026-03-02T20:00:00Z", "data": data}
+
+
+def reported(subject: str, time: str) -> dict[str, Any]:
+    return line(subject, "IncidentReported", time, customer="acme", service="licence", channel="phone")
+
+
+def assigned(subject: str, time: str, priority: str) -> dict[str, Any]:
+    return line(subject, "PriorityAssigned", time, priority=priority, reason="a quality issue")
+
+
+def answered(subject: str, time: str) -> dict[str, Any]:
+    return line(subject, "ResponseGiven", time, responder="human")
+
+
+def check_each_step(folder: Path, lines: list[dict[str, Any]]) -> None:
+    """Caught up after each entry, the views are to the byte what building them from nothing gives."""
+    found = entries(lines)
+    for position in range(1, len(found) + 1):
+        with (
+            views(folder / "v", found[:position]) as caught_up,
+            views(folder / f"w{position}", found[:position]) as anew,
+        ):
+            assert kept(caught_up) == kept(anew)
+            check(caught_up, found[:position], timedelta(days=1))
+
+
+def test_who_overtook_first_is_kept_in_order_of_time_however_it_was_found(tmp_path: Path) -> None:
+    """A case is overtaken in two groups, of which the later one had its first case before the other."""
+    check_each_step(
+        tmp_path,
+        [
+            reported("LOW", "08:00"),
+            assigned("LOW", "08:00", "low"),
+            reported("A", "08:10"),
+            assigned("A", "08:10", "medium"),
+            reported("B", "08:20"),
+            assigned("B", "08:20", "medium"),
+            reported("C", "08:30"),
+            assigned("C", "08:30", "low"),
+            answered("B", "08:40"),
+            assigned("A", "08:50", "low"),
+            answered("C", "09:00"),
+        ],
+    )
+
+
+def test_who_is_answered_in_the_same_second_was_not_overtaken_after_all(tmp_path: Path) -> None:
+    """The answer that is recorded second takes back what the first one seemed to do."""
+    check_each_step(
+        tmp_path, [reported("A", "08:00"), reported("B", "08:01"), answered("B", "08:10"), answered("A", "08:10")]
+    )

@@ -100,6 +100,10 @@ class DatabaseReader:
         self._open.callback(self._connection.rollback)
         self._connection.autocommit, self._connection.read_only = False, True
 
+    def identity(self) -> str:
+        """Return what tells this ledger from any other: the number the server gave its table."""
+        return str(self._one("SELECT 'sla_ledger.ledger_events'::regclass::oid"))
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
         return self._one(LAST) or 0

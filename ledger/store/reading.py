@@ -39,6 +39,9 @@ def known_entry(position: int, last: int) -> int:
 class Reader(Protocol):
     """What every store can be asked for."""
 
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
 
@@ -115,6 +118,10 @@ class FileReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = connect(path)
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other: a number drawn when it was made."""
+        return str(next(self._read("PRAGMA schema_version"))[0])
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from secrets import randbelow
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
@@ -212,7 +213,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
 
     def construct_create_table_statements(self) -> list[str]:
         """Return the statements that make an empty ledger."""
-        return list(_SCHEMA)
+        return [*_SCHEMA, f"PRAGMA schema_version = {randbelow(2**31)}"]  # tells one ledger from another
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         first = (self._max_notification_id(c) or 0) + 1

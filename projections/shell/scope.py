@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ledger import clock
-from ledger.errors import BadTerms, LedgerError, NotFound, StorageFailed
+from ledger.errors import BadTerms, LedgerError, NotFound
 from ledger.instants import day, instant, seconds, stamp
 from ledger.text import clean
 
@@ -117,30 +117,32 @@ class Scope:
         """Return what the views answer, brought up to the ledger first; None when the entries have to be asked instead.
 
         as_it_is: only if the ledger is asked as it is, not as it was. Views that are damaged are made anew, once.
+        NotViews when a file was named that is something else.
         """
         if self.is_stream_file or self.readings or self.terms:
             return None
         from projections.shell.output import note
-        from projections.views import opening
+        from projections.views.place import NotViews, Unwritable
         from projections.views.tables import Damaged, NotKept
 
         at = seconds(self.as_of or clock.now())
         with closing(self.reader()) as reader:
-            for last_try in (False, True):
+            for is_second in (False, True):
                 try:
+                    if is_second:
+                        self.rebuild(reader)
                     with closing(self.kept(reader)) as connection:
                         return question(self._answers(connection, reader, at, as_it_is=as_it_is))
                 except NotKept:
                     return None
-                except opening.Unwritable as error:
-                    note(f"the views cannot be kept at {self.views_path}: {error}; reading the entries instead")
+                except Unwritable as error:
+                    if self.views and isinstance(error, NotViews):
+                        raise
+                    note(f"{error.where}: {error.what}; reading the entries instead")
                     return None
                 except (Damaged, sqlite3.DatabaseError) as error:
-                    if last_try:
-                        what = f"the views cannot be read: {error}"
-                        raise StorageFailed(str(self.views_path), what, "name another file: --views FILE") from error
-                    note(f"the views are made anew: {error}")
-                    self.rebuild(reader)
+                    instead = "reading the entries instead" if is_second else "they are made anew"
+                    note(f"{self.views_path}: the views cannot be read: {error}; {instead}")
         return None
 
     def _answers(self, connection: sqlite3.Connection, reader: Reader, as_of: int, *, as_it_is: bool) -> Answers:
@@ -208,11 +210,19 @@ class Scope:
 
     @property
     def views_path(self) -> Path:
-        """Where the findings are kept: beside a ledger's file, in the user's cache for a database."""
+        """Where the findings are kept: beside a ledger's file, in the user's cache for a database.
+
+        What a link leads to is the place, wherever that is. NotViews for a name that is the ledger's own.
+        """
         from ledger.store.address import is_database, shown
 
         if self.views or not is_database(self.db):
-            return Path(self.views or f"{self.db}.views")
+            from projections.views import place
+
+            path = Path(self.views or f"{self.db}.views")
+            if self.views:
+                place.check_name(path, Path(self.db))
+            return Path(os.path.realpath(path)) if path.is_symlink() else path
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sla-ledger")
         with suppress(OSError):  # said by whoever writes there
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -96,16 +96,22 @@ def _compared(scope: Scope) -> list[str]:
     """Return where the views differ from views built from nothing for the same entry."""
     from projections.views import opening
     from projections.views.file import opened
+    from projections.views.place import check
     from projections.views.tables import Damaged
 
-    if not scope.views_path.exists():
-        raise LedgerError(str(scope.views_path), "there are no views here", "build them: sla-ledger rebuild")
+    path = scope.views_path
+    check(path)
+    if not path.exists():
+        raise LedgerError(str(path), "there are no views here", "build them: sla-ledger rebuild")
     with closing(scope.reader()) as reader, tempfile.TemporaryDirectory() as folder:
+        copy, rebuilt = Path(folder, "kept"), Path(folder, "rebuilt")
         try:
-            with closing(opened(scope.views_path)) as kept:
+            with closing(opened(path)) as kept, closing(sqlite3.connect(copy)) as other:
+                kept.backup(other)  # others may catch up meanwhile
+            with closing(opened(copy)) as kept:
                 position = opening.true_for(kept, reader)
         except (Damaged, sqlite3.DatabaseError) as error:
             return [f"they cannot be read: {error}"]
         with output.progress("building views to compare with") as done:
-            opening.build(Path(folder, "views"), reader, position, done)
-        return opening.differences(scope.views_path, Path(folder, "views"))
+            opening.build(rebuilt, reader, position, done)
+        return opening.differences(copy, rebuilt)

@@ -306,11 +306,11 @@ class Answers:
             yield case, unsealed(kept)
 
     def _steps_of(self, position: int) -> Any:
-        statement = f"SELECT steps FROM {self._asked} WHERE position = ?"
+        statement = f"SELECT {CASE_COLUMNS} FROM {self._asked} WHERE position = ?"
         row = self._connection.execute(statement, (position,)).fetchone()
         if row is None:
             raise Damaged(f"the case that entry {position} opens is missing")
-        return decode(row[0])
+        return decode(unsealed(row)[STEPS])
 
 
 def handled_sums(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:

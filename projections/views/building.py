@@ -22,6 +22,7 @@ from ledger.store.reading import Reader
 from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import FAR, SHIFT, Case, Emptied, cases
+from projections.views.place import APPLICATION_ID
 from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
 from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
@@ -44,6 +45,7 @@ def connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # first of all: a draft left behind is known by it
     return connection
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,18 +10,11 @@ from zlib import crc32
 import msgspec
 from tzdata import IANA_VERSION
 
-from ledger.errors import StorageFailed
 from ledger.store.reading import Reader, Stored
 from projections.grounds import Clock, Grounds
 from projections.views.tables import FORMAT, Damaged, encode, sealed, unsealed
 
-try:
-    import fcntl
-except ImportError:  # no such lock outside POSIX: SQLite's own lock keeps writers apart there
-    fcntl = None  # type: ignore[assignment]
-
 WAIT_SECONDS = 60
-Notice = Callable[[str], None]
 
 
 class TooMuch(Exception):
@@ -89,33 +80,22 @@ def opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
     )
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA trusted_schema = OFF")
+    for pragma in ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON"):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
-def fits(connection: sqlite3.Connection, reader: Reader, last: int) -> int:
+def fits(connection: sqlite3.Connection, reader: Reader) -> int:
     """Return the position that the views are true for; Damaged when they are those of another ledger or program."""
     state = State(connection)
     if state.get("made_by") != made_by():
         raise Damaged("another version of the program made them")
+    if state.get("ledger") != reader.identity():
+        raise Damaged("they are those of another ledger")
     position = int(state.get("position"))
+    last = reader.last_position()  # read after the views are: others may record and catch up meanwhile
     if position > last:
         raise Damaged(f"they are true for entry {position}, and the ledger ends with {last}")
     if position and [mark(e) for e in reader.at([position])] != [state.get("mark")]:
         raise Damaged(f"they are those of another ledger: entry {position} is not the one they know")
     return position
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time change the views."""
-    with contextlib.ExitStack() as stack:
-        if fcntl is not None:
-            try:
-                lock = stack.enter_context(path.with_name(f"{path.name}.lock").open("a"))
-            except OSError as error:
-                what = f"the views cannot be written here: {error.strerror}"
-                raise StorageFailed(str(path), what, "name another file for them: --views FILE") from None
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -50,9 +50,10 @@ def handling_row(
 ) -> tuple[Any, ...]:
     """Return the row of a case in the handling order.
 
-    passers: of each stay that was passed, its beginning and who. handled: as `handled_as` gives it.
+    passers: of each stay that was passed, its beginning and who; kept in order of time, in whatever order they were
+    found. handled: as `handled_as` gives it.
     """
-    text = encode(passers).decode() if passers else "[]"
+    text = encode(sorted(passers)).decode() if passers else "[]"
     return sealed((position, received, left, overtook, overtaken_by, first, text, stays, *handled))
 
 
