@@ -81,6 +81,10 @@ def test_every_stream_of_a_story_is_answered_for_like_its_stream_file(story: str
     streams = sorted({row["stream"] for row in rows})
     random = Random(story)
 
+    for stream in streams:
+        if not stream.startswith(("incident:", "request:")):
+            for question in questions(stream):
+                compare(ledger, plain, "--json", *question)
     for stream in random.sample(streams, min(6, len(streams))):
         for moment in moments(rows, random, 1):
             for question in questions(stream):
@@ -128,6 +132,45 @@ def test_the_views_and_stored_entries_tell_of_a_case_what_the_plain_rules_do(dat
             except NotKept:
                 left += 1
     event(f"left to the plain rules: {left > 0}")
+
+
+def recorded(ledger: Path, *facts: str) -> Path:
+    """A ledger of facts, a command line each, an hour after the other; and its stream file, beside it."""
+    do(ledger, "init", now=NOW)
+    for hour, fact in enumerate(facts, 10):
+        do(ledger, "record", *fact.split(), "--at", f"2026-06-01T{hour}:00:00Z", now=NOW)
+    plain = ledger.with_suffix(".jsonl")
+    plain.write_text(do(ledger, "export").stdout)
+    return plain
+
+
+def test_only_cases_of_the_same_priority_were_overtaken(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.db"
+    reported = "--customer acme --service licence --channel web"
+    names = ("LOW", "HIGH", "LATER")
+    facts = [f"IncidentReported incident:{name} {reported}" for name in names]
+    facts += [f"PriorityAssigned incident:{name} --priority high --reason down" for name in names[1:]]
+    facts += ["PriorityAssigned incident:LOW --priority low --reason slow"]
+    plain = recorded(ledger, *facts, "ResponseGiven incident:LATER --responder human")
+
+    for stream in ("incident:LATER", "incident:HIGH", "incident:LOW"):
+        compare(ledger, plain, "explain", stream)
+    assert "overtook incident:HIGH" in answer(ledger, "explain", "LATER")[1]
+    assert "overtook incident:LOW" not in answer(ledger, "explain", "LATER")[1]
+
+
+def test_reconciling_tells_when_nobody_watched(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.db"
+    span = "--from 2026-06-01T08:00:00Z --until 2026-06-01T09:00:00Z"
+    plain = recorded(
+        ledger,
+        "OutageReported outage:O-1 --services licence --customers all --degree unavailable --noticed-by staff",
+        f"EvidenceRecorded outage:O-1 --source client_report {span}",
+        f"MonitoringGapRecorded monitoring:licence {span} --reason maintenance",
+    )
+
+    compare(ledger, plain, "reconcile", "O-1")
+    assert "not watched" in answer(ledger, "reconcile", "O-1")[1]
 
 
 def test_damage_is_noticed_where_it_is_read(tmp_path: Path) -> None:
