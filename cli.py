@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -11,6 +13,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ledger.errors import LedgerError
+
+gc.set_threshold(50_000, 20, 20)  # starting makes many objects, and all of them stay
+atexit.register(gc.freeze)  # at the end there is nothing to look for
 
 # name: (module of projections.shell, attribute, what it does)
 TABLE: dict[str, tuple[str, str, str]] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ledger.values import Money
 
 
@@ -18,16 +18,26 @@ def truncated(value: Fraction, decimals: int) -> str:
     return f"{sign}{whole}.{rest:0{decimals}d}"
 
 
+def percent_of(part: int, whole: int, decimals: int) -> str:
+    """Return what percentage of a whole a part is, neither below zero, cut off after so many decimals."""
+    found, rest = divmod(part * 100 * 10**decimals // whole, 10**decimals)
+    return f"{found}.{rest:0{decimals}d}"
+
+
 def ratio(numerator: int, denominator: int) -> dict[str, int | str] | None:
     """Return an availability as an unreduced fraction and a percentage cut to four decimals; None of nothing."""
     if denominator <= 0:
         return None
+    from fractions import Fraction
+
     percent = truncated(Fraction(numerator * 100, denominator), 4)
     return {"numerator": numerator, "denominator": denominator, "percent": percent}
 
 
 def rounded(amount: Fraction, currency: str) -> Money:
     """Return an exact amount as money, rounded half up to the currency's minor unit."""
+    from decimal import ROUND_HALF_UP, Decimal
+
     from ledger.values import Money, minor_digits
 
     digits = minor_digits(currency)

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from projections.clauses import RANKS
-from projections.figures import truncated
+from projections.figures import percent_of
 
 if TYPE_CHECKING:
     from projections.response_times import Verdict
@@ -43,5 +42,5 @@ def summed(by: str, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
 
 def _row(by: str, key: str, counts: dict[str, int]) -> dict[str, Any]:
     judged = counts["met"] + counts["breached"] + counts["overdue"]
-    rate = truncated(Fraction(counts["met"] * 100, judged), 2) if judged else None
+    rate = percent_of(counts["met"], judged, 2) if judged else None
     return {by: key, "total": sum(counts.values()), **counts, "rate_percent": rate}

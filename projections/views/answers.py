@@ -5,13 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import msgspec
 
 from projections.clauses import RANKS, in_order
-from projections.figures import truncated
+from projections.figures import percent_of
 from projections.grounds import Beyond, Clock, Grounds, Unsettled
 from projections.totals import COUNTED, summed
 from projections.views.file import State
@@ -218,7 +217,7 @@ class Answers:
         else:
             sums = handled_sums(kept for _, kept in self._handled(wanted))
         handled, in_turn = sums["handled"], sums["handled"] - sums["out_of_turn"]
-        return {**sums, "in_turn_percent": truncated(Fraction(in_turn, handled) * 100, 2) if handled else None}
+        return {**sums, "in_turn_percent": percent_of(in_turn, handled, 2) if handled else None}
 
     def availability(self, year: int, customer: str | None, service: str | None) -> list[dict[str, Any]]:
         """Return the availability of a calendar year, a row a customer and service."""

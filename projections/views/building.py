@@ -6,10 +6,8 @@ Both are spread over processes; each part is a file of its own until all are bro
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -114,6 +112,9 @@ def _workers(jobs: int) -> Iterator[Callable[..., Callable[[], Any]]]:
     if jobs == 1:
         yield lambda work, *given: partial(work, *given)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     with ProcessPoolExecutor(jobs, multiprocessing.get_context(method)) as pool:
         yield lambda work, *given: pool.submit(work, *given).result
