@@ -25,6 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.clauses",
     ),
     ("projections.grounds", "projections.overtaking"),
+    ("projections.stored_facts",),
+    ("projections.quick_verdicts",),
     ("projections.replay",),
     ("projections.business_time", "projections.entitlements", "projections.outages", "projections.maintenance"),
     ("projections.judgement",),

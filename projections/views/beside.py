@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.overtaking import Key, Stay, joined
-from projections.replay import SHIFT
+from projections.stored_facts import SHIFT
 from projections.views.rows import MASK, NEVER
 from projections.views.tables import NotKept, decode, unsealed
 

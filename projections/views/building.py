@@ -19,7 +19,8 @@ from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
-from projections.replay import FAR, SHIFT, Case, Emptied, cases
+from projections.replay import Case, Emptied, cases
+from projections.stored_facts import FAR, SHIFT
 from projections.views.place import APPLICATION_ID
 from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
 from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, encode, sealed

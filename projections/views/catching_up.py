@@ -17,7 +17,8 @@ from ledger.clock import now
 from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import CONTEXT, GENERIC, Customer, Grounds
 from projections.overtaking import Key, Stay, Walk, joined
-from projections.replay import SHIFT, Case, Emptied, cases, unreadable
+from projections.replay import Case, Emptied, cases, unreadable
+from projections.stored_facts import SHIFT
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
 from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank

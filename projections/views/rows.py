@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from projections.replay import FAR, SHIFT, Case, Emptied
+from projections.replay import Case, Emptied
+from projections.stored_facts import FAR, SHIFT
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
 
 MASK = (1 << SHIFT) - 1

@@ -15,7 +15,8 @@ from typing import Any
 from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
-from projections.replay import SHIFT, Case, instant
+from projections.replay import Case
+from projections.stored_facts import SHIFT, instant
 from projections.views.catching_up import Moving, changed_since, grounds_of, judged, moving_of, years_of
 from projections.views.file import State
 from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank

@@ -1,0 +1,151 @@
+"""What cases' entries say, read from where the store keeps it: times, and of the rest the few fields that matter.
+
+Times are read where the canonical state holds them; instants are whole seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from collections.abc import Callable, Iterable
+from time import gmtime, strptime
+from typing import Any, Literal
+
+import msgspec
+
+from ledger.store.reading import HAPPENED_AT
+
+Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter
+Wait = tuple[Fact, Fact | None]
+Key = int  # an instant and a position, in this order
+Stay = tuple[str, Key, Key | None]  # the group a case waits in, from when until when; None: it still does
+
+SHIFT = 31
+FAR = 1 << 40  # later than any instant
+OPENING, ASSIGNED, ANSWERED, ASKED, GRANTED, CANCELLED, OTHER, WITHDRAWN, CORRECTED = range(9)
+
+
+class Opening(msgspec.Struct, gc=False):
+    """What a case begins with."""
+
+    customer: str
+    service: str
+    channel: Literal["phone", "email", "chat", "web", "video", "on_site", "monitoring"]
+    kind: str | None = None
+    remote_assistance: bool = False
+
+
+class Assigned(msgspec.Struct, gc=False):
+    """A priority."""
+
+    priority: Literal["high", "medium", "low"]
+
+
+class Answered(msgspec.Struct, gc=False):
+    """An answer; resolving and fulfilling are a person's."""
+
+    responder: Literal["human", "automatic"] = "human"
+
+
+class Waited(msgspec.Struct, gc=False):
+    """What is waited for."""
+
+    what: Literal["remote_access", "details"]
+
+
+class Withdrawn(msgspec.Struct, gc=False):
+    """Which version is set aside."""
+
+    version: int
+
+
+class Corrected(msgspec.Struct, gc=False):
+    """Which version reads so from here on."""
+
+    version: int
+    time: str
+    data: msgspec.Raw
+
+
+_FIELDS: dict[str, tuple[int, type[msgspec.Struct] | None]] = {
+    "IncidentReported": (OPENING, Opening),
+    "ServiceRequested": (OPENING, Opening),
+    "PriorityAssigned": (ASSIGNED, Assigned),
+    "ResponseGiven": (ANSWERED, Answered),
+    "IncidentResolved": (ANSWERED, None),
+    "RequestFulfilled": (ANSWERED, None),
+    "TroubleshootingStarted": (OTHER, None),
+    "AccessRequested": (ASKED, Waited),
+    "AccessGranted": (GRANTED, Waited),
+    "IncidentCancelled": (CANCELLED, None),
+    "RequestCancelled": (CANCELLED, None),
+    "IncidentReopened": (OTHER, None),
+    "EntryWithdrawn": (WITHDRAWN, Withdrawn),
+    "EntryCorrected": (CORRECTED, Corrected),
+}
+
+
+def _reader(fields: type[msgspec.Struct] | None) -> Callable[[bytes], Any] | None:
+    if fields is None:
+        return None
+    return msgspec.json.Decoder(msgspec.defstruct(f"{fields.__name__}State", [("data", fields)], gc=False)).decode
+
+
+KNOWN = {name: (what, _reader(fields)) for name, (what, fields) in _FIELDS.items()}
+ALONE = {
+    OPENING: msgspec.json.Decoder(Opening).decode,
+    ASSIGNED: msgspec.json.Decoder(Assigned).decode,
+    ANSWERED: msgspec.json.Decoder(Answered).decode,
+    ASKED: msgspec.json.Decoder(Waited).decode,
+    GRANTED: msgspec.json.Decoder(Waited).decode,
+}
+DAY = slice(HAPPENED_AT[0] - 1, HAPPENED_AT[0] + 9)
+TIME = slice(HAPPENED_AT[0] + 10, HAPPENED_AT[0] + 18)
+
+
+class _Days(dict[bytes, int]):
+    def __missing__(self, day: bytes) -> int:
+        found = self[day] = timegm(strptime(day.decode(), "%Y-%m-%d"))
+        return found
+
+
+class _Times(dict[bytes, int]):
+    def __missing__(self, time: bytes) -> int:
+        if len(time) != 8:
+            raise ValueError("no time of day")
+        found = self[time] = int(time[:2]) * 3600 + int(time[3:5]) * 60 + int(time[6:])
+        return found
+
+
+class _Dates(dict[int, str]):
+    def __missing__(self, day: int) -> str:
+        at = gmtime(day * 86400)
+        found = self[day] = f"{at.tm_year:04d}-{at.tm_mon:02d}-{at.tm_mday:02d}T"
+        return found
+
+
+class _Clocks(dict[int, str]):
+    def __missing__(self, second: int) -> str:
+        minute, rest = divmod(second, 60)
+        found = self[second] = f"{minute // 60:02d}:{minute % 60:02d}:{rest:02d}Z"
+        return found
+
+
+DAYS, TIMES, _DATES, _CLOCKS = _Days(), _Times(), _Dates(), _Clocks()
+
+
+def instant(stamp: str) -> int:
+    """Return the seconds since 1970 of an instant as it is stored, in UTC."""
+    text = stamp.encode()
+    return DAYS[text[:10]] + TIMES[text[11:19]]
+
+
+def stamped(at: int) -> str:
+    """Return seconds since 1970 as RFC 3339 in UTC."""
+    day, second = divmod(at, 86400)
+    return _DATES[day] + _CLOCKS[second]
+
+
+def positions(facts: Iterable[Fact], corrections: dict[int, list[int]]) -> list[int]:
+    """Return the positions of facts and of what corrected them."""
+    return [p for f in facts for p in (f[1], *corrections.get(f[1], ()))]
