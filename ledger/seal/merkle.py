@@ -1,0 +1,148 @@
+"""The Merkle tree of RFC 6962 over leaf hashes: roots, proofs, and how proofs are checked.
+
+All hashes are 32 bytes of SHA-256. A tree of size n covers leaves 0 to n - 1; position p of the ledger is leaf p - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+EMPTY = sha256(b"").digest()  # the root of no leaves
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Return the hash of a leaf's bytes. RFC 6962, 2.1"""
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of the node over two others. RFC 6962, 2.1"""
+    return sha256(b"\x01" + left + right).digest()
+
+
+class Frontier:
+    """A tree that grows leaf by leaf; it holds the root of each perfect subtree at its right edge, largest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._subtrees: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Add the next leaf hash."""
+        whole = self.size
+        while whole & 1:
+            leaf = sha256(b"\x01" + self._subtrees.pop() + leaf).digest()
+            whole >>= 1
+        self._subtrees.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root over all leaves added so far."""
+        if not self._subtrees:
+            return EMPTY
+        found = self._subtrees[-1]
+        for left in reversed(self._subtrees[:-1]):
+            found = node_hash(left, found)
+        return found
+
+
+def root(leaves: Iterable[bytes]) -> bytes:
+    """Return the root over leaf hashes. RFC 6962, 2.1"""
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.add(leaf)
+    return frontier.root()
+
+
+def inclusion(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """Return the proof that a leaf is in the tree over leaf hashes, from the leaf up. RFC 6962, 2.1.1
+
+    Raises ValueError when there is no such leaf.
+    """
+    if not 0 <= index < len(leaves):
+        raise ValueError(f"no leaf {index} in a tree of {len(leaves)}")
+    found = []
+    begin, end = 0, len(leaves)
+    while end - begin > 1:
+        middle = begin + _split(end - begin)
+        if index < middle:
+            found.append(root(leaves[middle:end]))
+            end = middle
+        else:
+            found.append(root(leaves[begin:middle]))
+            begin = middle
+    return found[::-1]
+
+
+def consistency(leaves: Sequence[bytes], old: int) -> list[bytes]:
+    """Return the proof that the tree over the first `old` leaves is the beginning of the tree over all. RFC 6962, 2.1.2
+
+    Empty for an old tree of size 0 or of all leaves. Raises ValueError when it would be larger.
+    """
+    if not 0 <= old <= len(leaves):
+        raise ValueError(f"a tree of {len(leaves)} has no beginning of {old}")
+    if old in (0, len(leaves)):
+        return []
+    found = []
+    begin, end, whole = 0, len(leaves), True
+    while old != end:
+        middle = begin + _split(end - begin)
+        if old <= middle:
+            found.append(root(leaves[middle:end]))
+            end = middle
+        else:
+            found.append(root(leaves[begin:middle]))
+            begin, whole = middle, False
+    if not whole:
+        found.append(root(leaves[begin:end]))
+    return found[::-1]
+
+
+def includes(tree: bytes, size: int, leaf: bytes, index: int, proof: Sequence[bytes]) -> bool:
+    """Return whether a proof shows that a leaf hash is in the tree with this root and size. RFC 9162, 2.1.3.2"""
+    if not 0 <= index < size:
+        return False
+    found, node, last = leaf, index, size - 1
+    for other in proof:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            found = node_hash(other, found)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            found = node_hash(found, other)
+        node, last = node >> 1, last >> 1
+    return last == 0 and found == tree
+
+
+def is_consistent(old: int, old_root: bytes, size: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
+    """Return whether a proof shows that a tree is the beginning of a larger one. RFC 9162, 2.1.4.2"""
+    if not 0 <= old <= size:
+        return False
+    if old in (0, size):
+        return not proof and old_root == (EMPTY if old == 0 else new_root)
+    path = list(proof) if old & (old - 1) else [old_root, *proof]
+    if not path:
+        return False
+    node, last = old - 1, size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    before = after = path[0]
+    for other in path[1:]:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            before, after = node_hash(other, before), node_hash(other, after)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            after = node_hash(after, other)
+        node, last = node >> 1, last >> 1
+    return last == 0 and before == old_root and after == new_root
+
+
+def _split(count: int) -> int:
+    """Return the largest power of two below a count; the count is at least two."""
+    return 1 << (count - 1).bit_length() - 1
