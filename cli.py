@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
-    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
+    "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """

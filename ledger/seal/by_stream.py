@@ -58,7 +58,7 @@ def _judge(rows: list[Stored], command_ids: list[tuple[int, str]], findings: Fin
     stream, before = Stream(), 0
     name = rows[0][1]
     if not is_stream(name):
-        findings.add(Finding(rows[0][0], "readable", "put in past the program", f"{name!r} is no stream"))
+        findings.add(Finding(rows[0][0], "readable", "raw_insert", f"{name!r} is no stream"))
         return
     for expected, row in enumerate(rows, 1):
         position, _, version, _, state = row
@@ -70,13 +70,13 @@ def _judge(rows: list[Stored], command_ids: list[tuple[int, str]], findings: Fin
             entry = from_state(*row)
             is_canonical = to_state(entry) == state and _has_valid_head(entry)
         except LedgerBroken as error:
-            findings.add(Finding(position, "readable", "changed bytes or name", f"{name}/{version}: {error.what}"))
+            findings.add(Finding(position, "readable", "changed_bytes", f"{name}/{version}: {error.what}"))
             return
         except ValueError:  # in what says who, or under which id
             is_canonical = False
         if not is_canonical:
             what = f"{name}/{version}: its bytes are not as this program writes them"
-            findings.add(Finding(position, "readable", "changed bytes, or put in past the program", what))
+            findings.add(Finding(position, "readable", "changed_bytes", what))
             return
         if entry.command_id is not None:
             command_ids.append((position, entry.command_id))
@@ -84,7 +84,7 @@ def _judge(rows: list[Stored], command_ids: list[tuple[int, str]], findings: Fin
         if refusal is not None:
             reason = refusal.what if isinstance(refusal, BadLine) else f"{refusal.what} ({refusal.reason})"
             what = f"{name}/{version}: {entry.name} would have been refused: {reason}"
-            findings.add(Finding(position, "acceptance", "put in past the program, or changed", what))
+            findings.add(Finding(position, "acceptance", "raw_insert", what))
             return
 
 
@@ -92,11 +92,11 @@ def _out_of_order(row: Stored, expected: int, before: int) -> Finding:
     position, name, version, _, _ = row
     if position <= before:
         what = f"{name}/{version} stands before {name}/{expected - 1}, at entry {before}"
-        return Finding(position, "versions", "changed places, or a changed version", what)
+        return Finding(position, "versions", "swapped_entries", what)
     if version > expected:
         what = f"{name}/{version} follows version {expected - 1}"
-        return Finding(position, "versions", "an entry is missing, or a changed version or stream", what)
-    return Finding(position, "versions", "a changed version or stream", f"{name}/{version} is there twice")
+        return Finding(position, "versions", "missing_entry", what)
+    return Finding(position, "versions", "changed_version", f"{name}/{version} is there twice")
 
 
 def _has_valid_head(entry: Entry) -> bool:

@@ -1,25 +1,42 @@
-"""What `verify` finds: each check with its outcome, and what is wrong with which entry."""
+"""What is wrong with a record, and with which of its entries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Outcome = Literal["holds", "broken", "said", "not_checked"]
-MOST = 20  # findings that are listed; all are counted
+MOST = 20  # findings of a check that are listed; all are counted
+CHECKS = (  # the most telling first
+    "positions",
+    "leaves",
+    "versions",
+    "readable",
+    "acceptance",
+    "command_ids",
+    "given_checkpoints",
+    "kept_checkpoints",
+    "consistency",
+    "signatures",
+    "recording_times",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: with the entry at a position, which check says so, and what it looks like.
 
-    position: None where no entry can be named. attack: what must have been done to the record, as far as it can be told.
+    position: None where no entry can be named. attack: what must have been done, as far as it can be told.
     """
 
     position: int | None
     check: str
     attack: str
     what: str
+
+    @property
+    def title(self) -> str:
+        """What it looks like, for people."""
+        return self.attack.replace("_", " ")
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding in its fixed shape."""
@@ -45,20 +62,6 @@ class Findings:
         for check, count in other.counts.items():
             self.counts[check] = self.counts.get(check, 0) + count
 
-    def first(self) -> Finding | None:
-        """Return the finding with the first position; one without a position only when there is no other."""
-        return min(self.listed, key=lambda f: (f.position is None, f.position or 0), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked: of how many, with which outcome; said: nothing is broken, but a reader should know."""
-
-    name: str
-    what: str
-    count: int
-    outcome: Outcome
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the check in its fixed shape."""
-        return {"check": self.name, "what": self.what, "count": self.count, "outcome": self.outcome}
+    def ordered(self) -> list[Finding]:
+        """Return what is listed by position, those without one last; of one position the most telling first."""
+        return sorted(self.listed, key=lambda f: (f.position is None, f.position or 0, CHECKS.index(f.check)))

@@ -38,6 +38,7 @@ _COMMAND_ID = re.compile(r"[\x21-\x7e]{1,400}")
 # A state begins with two instants: a day, a minute and a second that were seen in a valid one are right in any other.
 _pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
 _SEEN: set[bytes] = set()
+_ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 _encode = msgspec.json.Encoder(enc_hook=attrgetter("text")).encode
 
 
@@ -201,8 +202,7 @@ def _reading(model: type[Event]) -> _Reading:
     fields = [_field(name, given["schema"]) for name, given in schema["schema"]["fields"].items()]
     strict: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
     data = msgspec.defstruct(model.__name__, fields, **strict)
-    zoned = Annotated[datetime, msgspec.Meta(tz=True)]
-    head: list[Any] = [("time", zoned), ("recordedtime", zoned), ("actor", str | None, None)]
+    head: list[Any] = [("time", _ZONED), ("recordedtime", _ZONED), ("actor", str | None, None)]
     whole = msgspec.defstruct("State", [*head, ("commandid", str | None, None), ("data", data)], **strict)
     decides = attrgetter("data.what") if "what" in model.model_fields else None
     return _Reading(model.__name__, msgspec.json.Decoder(whole, dec_hook=_hooked).decode, decides)
