@@ -64,7 +64,12 @@ def states(draw: Any, name: str, odd: bool) -> bytes:
     data = {}
     for field in NEEDED.get(name, []):
         if field not in OPTIONAL or draw(st.integers(0, 2)) == 0:
-            fitting = {"remote_assistance": [True], "wanted_for": TIMES, "reason": TEXTS[1:4], "summary": TEXTS[:4]}
+            fitting: dict[str, list[Any]] = {
+                "remote_assistance": [True],
+                "wanted_for": TIMES,
+                "reason": TEXTS[1:4],
+                "summary": TEXTS[:4],
+            }
             usual = fitting.get(field, FIELDS[field][:2])
             data[field] = draw(st.sampled_from([*FIELDS[field], *ODD_IDENTIFIERS] if rarely(15) else usual))
     if rarely(30):
@@ -81,7 +86,8 @@ def streams(draw: Any) -> list[Stored]:
     following = draw(
         st.lists(st.sampled_from([*usual, *NAMES, "EntryWithdrawn", "Unheard"] if odd else usual), max_size=6)
     )
-    rows, position, version = [], 0, 0
+    rows: list[Stored] = []
+    position = version = 0
     for name in [OPENING[kind], *following]:
         position += draw(st.sampled_from([1, 2, 3]))
         version += 2 if odd and draw(st.integers(0, 30)) == 0 else 1
