@@ -343,6 +343,14 @@ def test_a_checkpoint_that_was_deleted_in_the_ledger_is_missed(db: Path, outside
     assert verified(db, "--vkey", str(KEY.verifier()))["remarks"] == []
 
 
+def test_a_file_may_hold_checkpoints_in_a_row(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("".join(sealed(db, size) for size in (1, 64, 150)))
+
+    found = verified(db, "--checkpoint", str(tmp_path / "checkpoints"), "--vkey", str(KEY.verifier()))
+
+    assert {c["check"]: c["count"] for c in found["checks"]}["given_checkpoints"] == 3
+
+
 def test_a_checkpoint_that_is_none_is_refused(db: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint").write_text("nothing of the kind\n")
 

@@ -25,7 +25,7 @@ from ledger.events import EVENTS, Event
 from ledger.instants import instant, stamp
 from ledger.streams import cases
 from ledger.streams.acceptance import refusal_at
-from ledger.values import REFERENCE, STREAM_PATTERN
+from ledger.values import REFERENCE
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
@@ -33,7 +33,8 @@ _MOST_KNOWN = 100_000  # identifiers that are remembered
 _LONGEST = 120  # characters of an identifier
 _Z = ord("Z")
 _TIME, _RECORDED_AT, _TAIL = slice(9, 29), slice(47, 67), slice(67, None)
-_IDENTIFIER, _STREAM = re.compile(REFERENCE), re.compile(STREAM_PATTERN.strip("^$"))
+_IDENTIFIER = re.compile(REFERENCE)
+_STREAM = re.compile(rf"[a-z]{{1,20}}:[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")  # quicker than with its dots
 _COMMAND_ID = re.compile(r"[\x21-\x7e]{1,400}")
 # A state begins with two instants: a day, a minute and a second that were seen in a valid one are right in any other.
 _pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
@@ -44,7 +45,7 @@ _encode = msgspec.json.Encoder(enc_hook=attrgetter("text")).encode
 
 def is_stream(stream: str) -> bool:
     """Return whether a text has the form of a stream id."""
-    return _STREAM.fullmatch(stream) is not None and len(stream.partition(":")[2]) <= _LONGEST
+    return _STREAM.fullmatch(stream) is not None and ".." not in stream
 
 
 def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
@@ -58,7 +59,7 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
     known = _known().get(stream.partition(":")[0])
     if known is None or not is_stream(stream):
         return False
-    here, last, before, expected = _place(cases.State()), b"", 0, 0
+    here, last, before, expected = _BEGIN, b"", 0, 0
     facts: list[tuple[bytes, int, Any]] = []
     try:
         for position, _, version, name, state in rows:
@@ -142,11 +143,12 @@ class _Place(dict[Any, "_Place"]):
 
 
 _place = cache(_Place)
+_BEGIN = _place(cases.State())
 
 
 def _led(facts: list[tuple[bytes, int, Any]]) -> _Place:
     """Return where facts in order of time lead from the beginning; KeyError when one of them is refused."""
-    here = _place(cases.State())
+    here = _BEGIN
     for _, _, fact in facts:
         here = here[fact]
     return here

@@ -33,7 +33,7 @@ def verifying(command: Any) -> Any:
 def verify(
     scope: Scope,
     checkpoint: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="a checkpoint that was kept elsewhere; repeatable")
+        list[Path], typer.Option(metavar="FILE", help="a file with checkpoints that were kept elsewhere; repeatable")
     ] = [],  # noqa: B006
     vkey: Annotated[list[str], typer.Option(metavar="KEY", help="a public key, or a file with one; repeatable")] = [],  # noqa: B006
     views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
@@ -51,7 +51,7 @@ def verify(
       sla-ledger --db history.jsonl verify --checkpoint kept-elsewhere.txt
       sla-ledger verify --views
     """
-    held = [_held(path) for path in checkpoint]
+    held = [one for path in checkpoint for one in _held(path)]
     verdict = _verdict(scope, held, [_key(text) for text in vkey])
     found, lines = verdict.as_json(), list(verdict.lines())
     error = verdict.error(shown(scope.db))
@@ -77,8 +77,8 @@ def _verdict(scope: Scope, held: list[Held], keys: list[Verifier]) -> Verdict:
         return verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
 
 
-def _held(path: Path) -> Held:
-    """Return the checkpoint of a file. Raises BadNote."""
+def _held(path: Path) -> list[Held]:
+    """Return the checkpoints of a file. Raises BadNote."""
     from ledger.seal import held, notes
 
     with path.open("rb") as file:
