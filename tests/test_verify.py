@@ -19,6 +19,7 @@ from ledger.seal.notes import Signer
 from ledger.store.address import reader_at
 from ledger.store.reading import Stored
 from ledger.store.stream_file import read
+from projections.views.tables import sealed as sealed_row
 from tests.benchmarks import history
 from tests.support import do
 
@@ -481,6 +482,25 @@ def test_two_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert verified(path, code=4) == alone
     assert alone["first_bad"]["position"] == 1000
+
+
+def test_availability_that_is_kept_is_judged_anew_where_it_holds(db: Path) -> None:
+    """A year that is over, and one that goes on; a falsified finding is told though its row's seal is right."""
+    for year in ("2025", "2026"):
+        do(db, "availability", "--year", year)
+    kept = json.loads(do(db, "--json", "verify", "--views").stdout)["views"]["differences"]
+    with contextlib.closing(sqlite3.connect(f"{db}.views")) as views, views:
+        found = views.execute("SELECT * FROM availability WHERE year = 2025 LIMIT 1").fetchone()
+        falsified = sealed_row((*found[:-2], found[-2].replace('"counted_seconds":', '"counted_seconds":1', 1)))
+        views.execute(
+            "UPDATE availability SET finding = ?, seal = ? WHERE year = 2025 AND place = ?", (*falsified[-2:], found[1])
+        )
+
+    differences = json.loads(do(db, "--json", "verify", "--views", code=1).stdout)["views"]["differences"]
+
+    assert kept == []
+    assert len(differences) > 0
+    assert all(d.startswith("availability 2025, at ") for d in differences)
 
 
 def test_verifying_writes_nothing(db: Path, outside: list[str]) -> None:

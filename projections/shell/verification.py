@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.clock import EPOCH
 from ledger.errors import LedgerError
+from ledger.instants import stamp
 from ledger.store.address import shown
 from projections.shell import output
-from projections.shell.scope import READING_OPTIONS, Scope, with_options
+from projections.shell.scope import READING_OPTIONS, Scope, period_of, with_options
 from projections.shell.upkeep import check_has_views
 
 if TYPE_CHECKING:
@@ -118,4 +121,27 @@ def _compared(scope: Scope) -> list[str]:
             return [f"they cannot be read: {error}"]
         with output.progress("building views to compare with") as done:
             opening.build(rebuilt, reader, position, done)
-        return opening.differences(copy, rebuilt)
+        return [*opening.differences(copy, rebuilt), *_availability(copy, scope, position)]
+
+
+def _availability(copy: Path, scope: Scope, position: int) -> list[str]:
+    """Return where kept years of availability differ from what the plain rules find at the edges of their validity."""
+    from projections.availability import findings
+    from projections.downtime import Downtime
+    from projections.views import uptime
+    from projections.views.file import opened
+    from projections.views.tables import Damaged, encode
+
+    then, found = Scope(scope.db, at_entry=position), list[str]()
+    history = then.history(*uptime.KINDS)
+    try:
+        with closing(opened(copy)) as views:
+            for year, at in uptime.edges(views):
+                judgement = then.judgement(history, EPOCH + timedelta(seconds=at))
+                anew = [f.as_json() for f in findings(Downtime(judgement), period_of(judgement, year, None, None))]
+                kept = uptime.kept(views, year, None, None, at)
+                if kept is None or encode(kept) != encode(anew):
+                    found.append(f"availability {year}, at {stamp(judgement.as_of)}: not what is judged anew")
+    except (Damaged, sqlite3.DatabaseError) as error:
+        found.append(f"availability cannot be read: {error}")
+    return found
