@@ -199,6 +199,17 @@ def test_what_was_changed_is_named_with_its_position(db: Path, attack: Attack) -
     assert position in (None, first(found)[0])
 
 
+def test_what_lies_before_a_gap_is_compared_with_checkpoints(db: Path) -> None:
+    with opened(db) as connection:
+        delete_middle(connection)
+
+    found = verified(db, code=4)
+
+    [told] = [f["what"] for f in found["findings"] if f["check"] == "kept_checkpoints"]
+    assert "size 203" in told
+    assert "cannot be compared" in told
+
+
 # Attacks that only a checkpoint held outside tells
 
 
