@@ -124,10 +124,11 @@ class KeyFile:
         Of several that ask at once one makes the key, and all get that one.
         """
         with self._changing(create=True) as connection:
-            found = _living(connection, holder)
-            kek = self._kek(create=not found and not _living(connection))
-            if found:
-                return _unwrapped(found[0], kek, self.place), False
+            rows = _living(connection)
+            kek = self._kek(create=not rows)
+            living = {row[1]: _unwrapped(row, kek, self.place) for row in rows}
+            if holder in living:
+                return living[holder], False
             key = Key(_random_id(), holder, secrets.token_bytes(SECRET_BYTES))
             connection.execute(
                 "INSERT INTO keys (id, holder, wrapped, made_at, made_by) VALUES (?, ?, ?, ?, ?)",
@@ -210,10 +211,8 @@ class KeyFile:
         return kek
 
 
-def _living(connection: sqlite3.Connection, holder: str | None = None) -> list[tuple[str, str, bytes]]:
-    return connection.execute(
-        "SELECT id, holder, wrapped FROM keys WHERE wrapped IS NOT NULL AND ifnull(holder = ?, true)", (holder,)
-    ).fetchall()
+def _living(connection: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
+    return connection.execute("SELECT id, holder, wrapped FROM keys WHERE wrapped IS NOT NULL").fetchall()
 
 
 def _wrapped(key: Key, kek: bytes) -> bytes:
