@@ -210,6 +210,11 @@ class Connection(keys.sqlite3.Connection):
             die()
         return super().execute(statement, *rest)
 
+    def close(self):
+        if sys.argv[2] == "close":
+            die()
+        super().close()
+
 connect = keys.sqlite3.connect
 keys.sqlite3.connect = lambda *a, **k: connect(*a, factory=Connection, **k)
 if hasattr(keys, sys.argv[2]):
@@ -238,7 +243,7 @@ def test_whoever_is_killed_while_making_a_key_leaves_nothing_half_made(tmp_path:
     assert len(keys_of(tmp_path).trail()) == 1
 
 
-@pytest.mark.parametrize("at, is_gone", [("UPDATE", False), ("COMMIT", False), ("VACUUM", True)])
+@pytest.mark.parametrize("at, is_gone", [("UPDATE", False), ("COMMIT", False), ("close", True)])
 def test_whoever_is_killed_while_forgetting_has_forgotten_or_has_not(tmp_path: Path, at: str, is_gone: bool) -> None:
     key, _ = keys_of(tmp_path).make("acme", "ops")
     with sqlite3.connect(tmp_path / "ledger.db.keys") as connection:
@@ -251,6 +256,21 @@ def test_whoever_is_killed_while_forgetting_has_forgotten_or_has_not(tmp_path: P
     assert [t.destroyed_at is not None for t in keys_of(tmp_path).trail()] == [is_gone]
     keys_of(tmp_path).destroy("acme", "ops")
     assert not any(wrapped in p.read_bytes() for p in tmp_path.iterdir())
+
+
+def test_destroyed_keys_leave_no_byte_behind(tmp_path: Path) -> None:
+    keys = keys_of(tmp_path)
+    secrets = [keys.make(f"customer-{n}", "ops")[0].secret for n in range(200)]
+    with keys._reading() as connection:
+        wrapped = [row[0] for row in connection.execute("SELECT wrapped FROM keys")]
+    assert all(w in keys.place.keys.read_bytes() for w in wrapped)
+
+    for number in range(200):
+        keys.destroy(f"customer-{number}", "officer")
+
+    left = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    assert len(wrapped) == len(keys.trail()) == 200
+    assert not any(w[i : i + 8] in left for w in wrapped + secrets for i in range(0, len(w), 8))
 
 
 def test_nobody_waits_at_a_pipe_in_place_of_the_keys(db: Path) -> None:

@@ -203,7 +203,7 @@ def test_what_came_in_plain_before_sealing_is_known_after_it(tmp_path: Path) -> 
 
 def test_no_id_tells_what_a_sealed_summary_says(db: Path, tmp_path: Path) -> None:
     """An id made of the text would let a guess be confirmed when the key is long gone."""
-    ids = []
+    ids = list[str]()
     for text in (SAID, "something else"):
         copy = tmp_path / f"{len(ids)}.db"
         do(copy, "init")
@@ -241,6 +241,15 @@ def test_a_ciphertext_that_was_moved_to_another_case_is_named(db: Path) -> None:
 
     assert log(db, "incident:2")[0]["data"]["summary"] == ALTERED
     assert log(db, "incident:1")[0]["data"]["summary"] == SAID
+
+
+@pytest.mark.parametrize("stored", [5, {}, {"key": [], "sealed": "x"}, SEALED, None])
+def test_what_was_never_sealed_like_this_is_named(db: Path, stored: Any) -> None:
+    """A row that another hand wrote: whatever it holds, reading it says so and goes on."""
+    told = Summaries(place_of(str(db), {})).readable("incident:1", {"version": 1, "data": {"sealed_summary": stored}})
+
+    assert told == {"version": 1, "data": {"summary": ALTERED}}
+    assert Summaries(None).readable("incident:1", {"data": stored}) == {"data": stored}
 
 
 def test_exports_carry_the_sealed_form_and_copies_are_exact(db: Path, tmp_path: Path) -> None:

@@ -163,8 +163,6 @@ class KeyFile:
                 " WHERE holder = ? AND wrapped IS NOT NULL",
                 (stamp(clock.now()), by, holder),
             )
-        with self._reading() as connection:
-            connection.execute("VACUUM")  # no page keeps what it held before
         return done.rowcount > 0
 
     @contextlib.contextmanager
@@ -184,8 +182,8 @@ class KeyFile:
         try:
             address = f"{path.absolute().as_uri()}?mode=rw"
             with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)) as connection:
-                for setting in ("secure_delete = ON", "synchronous = EXTRA", "temp_store = MEMORY"):
-                    connection.execute(f"PRAGMA {setting}")
+                connection.execute("PRAGMA secure_delete = ON")  # no page keeps what it held before
+                connection.execute("PRAGMA synchronous = EXTRA")
                 mark = connection.execute("PRAGMA application_id").fetchone()[0]
                 if mark != APPLICATION_ID:
                     raise sqlite3.DatabaseError("it is another kind of file")

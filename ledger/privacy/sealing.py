@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from ledger.entry import Fact
 from ledger.events import CaseReported, EntryCorrected, Event
 from ledger.privacy.keys import Key, KeyFile, Place, Trail
@@ -45,7 +47,7 @@ def opened(key: Key, customer: str, stream: str, sealed: SealedText) -> str:
     try:
         cipher = AESGCM(key.digest(b"cipher"))
         return cipher.decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], _bound(customer, stream)).decode()
-    except InvalidTag:
+    except (InvalidTag, UnicodeDecodeError):
         raise Unopened(ALTERED) from None
 
 
@@ -101,18 +103,24 @@ class Summaries:
     def readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
         """Return an entry's data as JSON with its summary as text: opened, or in brackets why it is not.
 
-        Also of the data that a correction holds.
+        Also in the data that a correction holds.
         """
-        if isinstance(data.get("data"), dict):
-            return data | {"data": self.readable(stream, data["data"])}
+        inner = data.get("data")
+        if isinstance(inner, dict):
+            data = data | {"data": self._readable(stream, inner)}
+        return self._readable(stream, data)
+
+    def _readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
         if "sealed_summary" not in data:
             return data
-        text = self._opened(stream, str(data.get("customer")), SealedText.model_validate(data["sealed_summary"]))
-        return {
-            "summary" if k == "sealed_summary" else k: text if k == "sealed_summary" else v for k, v in data.items()
-        }
+        text = self._opened(stream, str(data.get("customer")), data["sealed_summary"])
+        return dict(("summary", text) if k == "sealed_summary" else (k, v) for k, v in data.items())
 
-    def _opened(self, stream: str, customer: str, sealed: SealedText) -> str:
+    def _opened(self, stream: str, customer: str, stored: Any) -> str:
+        try:
+            sealed = SealedText.model_validate(stored)
+        except ValidationError:
+            return ALTERED
         if sealed.key in self._destroyed_ids:
             return FORGOTTEN
         key = self._by_id.get(sealed.key)

@@ -100,7 +100,7 @@ def reconcile(scope: Scope, outage: Annotated[str, typer.Argument(metavar="OUTAG
 
 def _opened(scope: Scope, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return entries with their sealed summaries as text, where they can be opened."""
-    if not any("sealed_summary" in r["data"] or "sealed_summary" in r["data"].get("data", ()) for r in rows):
+    if not any("sealed_summary" in x for r in rows for x in (r["data"], r["data"].get("data")) if isinstance(x, dict)):
         return rows
     from projections.shell.privacy import readable
 

@@ -100,7 +100,7 @@ def forget(
     holder, by = identifier_of(customer, "CUSTOMER"), identifier_of(actor or default_actor(), "--actor")
     keys = KeyFile(scope.keys)
     trail = [t for t in keys.trail() if t.holder == holder]
-    found = _summaries(scope, holder, {t.id for t in trail})
+    found = _summaries(scope, holder, [t.id for t in trail])
     if not trail:
         raise _nothing_to_destroy(scope, holder, found)
     if any(t.destroyed_at is None for t in trail):
@@ -164,7 +164,7 @@ class Found:
         return "; ".join([plain] * bool(self.plain) + [other] * bool(self.elsewhere))
 
 
-def _summaries(scope: Scope, customer: str, keys: set[str]) -> Found:
+def _summaries(scope: Scope, customer: str, keys: list[str]) -> Found:
     """Return the summaries of all cases that were ever said to be a customer's. keys: the ids of its own."""
     found, sayings = Found(), ((row[1], row[0], _data(row)) for row in _cases(scope))
     for _, of_case in groupby(sayings, key=itemgetter(0)):
@@ -173,7 +173,8 @@ def _summaries(scope: Scope, customer: str, keys: set[str]) -> Found:
             continue
         for position, data in said:
             if (sealed := data.get("sealed_summary")) is not None:
-                (found.sealed if sealed["key"] in keys else found.elsewhere).append(position)
+                is_ours = isinstance(sealed, dict) and sealed.get("key") in keys
+                (found.sealed if is_ours else found.elsewhere).append(position)
             elif data.get("summary") is not None:
                 found.plain.append(position)
     for positions in (found.sealed, found.elsewhere, found.plain):
