@@ -98,6 +98,22 @@ def test_the_ledger_s_bytes_its_root_and_its_findings_stay(db: Path) -> None:
     assert FORGOTTEN in do(db, "show", "request:S-2").stdout
 
 
+@pytest.mark.parametrize("question", [q for q in QUESTIONS if "S-1" not in q[-1] and q != ["export"]])
+def test_a_year_under_seal_gives_the_findings_of_the_same_year_in_plain(tmp_path: Path, question: list[str]) -> None:
+    plain, sealed = tmp_path / "plain.db", tmp_path / "sealed.db"
+    for ledger in (plain, sealed):
+        do(ledger, "init")
+    do(sealed, "privacy", "on", "acme")
+    for ledger in (plain, sealed):
+        do(ledger, "import", str(YEAR))
+    texts = [row["data"]["summary"] for row in log(plain) if "summary" in row["data"]]
+    assert len(texts) > 10
+
+    assert do(sealed, "--json", *question).stdout == do(plain, "--json", *question).stdout
+    assert not any(text.encode() in sealed.read_bytes() for text in texts)
+    assert [row["data"]["summary"] for row in log(sealed) if "summary" in row["data"]] == texts
+
+
 def test_it_says_what_it_did_and_keeps_who_did_it_beside_the_ledger(db: Path) -> None:
     done = json.loads(do(db, "--json", "forget", "nordlys", "--yes", "--actor", "privacy.officer").stdout)
 
@@ -170,6 +186,7 @@ def test_what_has_no_key_here_is_refused_and_says_why(db: Path, tmp_path: Path) 
     copy = tmp_path / "copy.db"
     do(copy, "import", "--verbatim", str(tmp_path / "export.jsonl"))
 
+    assert "only read, never written" in do(tmp_path / "export.jsonl", "forget", "nordlys", code=1).stderr
     assert "there is nothing to forget" in do(db, "forget", "gamma", "--yes", code=1).stderr
     assert "there is no key to destroy; 1 summaries are recorded in plain" in do(db, "forget", "beta", code=1).stderr
     assert "there is no key of this customer here; 2 are sealed" in do(copy, "forget", "nordlys", code=1).stderr

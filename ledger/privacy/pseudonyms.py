@@ -17,7 +17,7 @@ from ledger.entry import MAX_LINE
 from ledger.privacy.keys import Key
 from ledger.text import canonical_json, strict_json
 
-EMAIL = re.compile(r"[\w.%+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]+@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 PHONE = re.compile(
     r"(?<![\w+])(?:\+|00 )\d(?:[ ()./-]{0,2}\d){7,14}(?!\w)"  # with the country's code
     r"|(?<![\w:.,-])(?:\d\d \d\d \d\d \d\d|\d{3} \d\d \d{3})(?![\w:-])"  # as Norwegian ones are written

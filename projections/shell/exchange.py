@@ -6,8 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Container
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,8 +77,8 @@ def import_(
     pseudonyms = None if keep_personal else _pseudonyms(scope, dry_run)
     try:
         known = ledger.store.positions_of
-        batch = partial(_batch, source, zone, heads, attribute, decided_by, summary, pseudonyms, summaries, known)
-        batches = {f: batch(f) for f in files}
+        whole = Source(source, zone, heads, attribute, decided_by, summary, pseudonyms, summaries, known)
+        batches = {f: _batch(whole, f) for f in files}
         facts = [fact for batch in batches.values() for fact in batch.facts]
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
         outcome = ledger.judge(facts, by_content=True)
@@ -97,10 +96,7 @@ def import_(
             outcome = ledger.commit(outcome)
     finally:
         ledger.close()
-    if pseudonyms is not None and pseudonyms.replaced:
-        output.note(f"{pseudonyms.replaced} times a pseudonym stands for what looks like a person")
-    if summaries.left_out:
-        output.note(f"{summaries.left_out} summaries of customers that were forgotten are left out")
+    _say_what_changed(pseudonyms, summaries)
     _report(scope, outcome, bad, sum(x.passed_over for x in batches.values()), dry_run)
 
 
@@ -161,36 +157,47 @@ def _pseudonyms(scope: Scope, dry_run: bool) -> Pseudonyms:
     return Pseudonyms(key)
 
 
-def _batch(
-    source: str,
-    zone: str | None,
-    heads: str | None,
-    attribute: str | None,
-    decided_by: str | None,
-    summary: str | None,
-    pseudonyms: Pseudonyms | None,
-    summaries: Summaries,
-    known: Callable[[list[str]], Container[str]],
-    file: str,
-) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What kind of files come in, and what is done to their facts on the way."""
+
+    kind: str
+    zone: str | None
+    heads: str | None
+    attribute: str | None
+    decided_by: str | None
+    summary: str | None
+    pseudonyms: Pseudonyms | None
+    summaries: Summaries
+    known: Callable[[list[str]], Container[str]]
+
+
+def _batch(source: Source, file: str) -> Batch:
     with output.progress(f"reading {file}") as done:
-        if source == "servicenow":
+        if source.kind == "servicenow":
             from ledger.exchange import servicenow
 
-            if zone is None:
+            if source.zone is None:
                 raise typer.BadParameter("the log's times have no zone; name it, like Europe/Oslo", param_hint="--zone")
-            batch = servicenow.read(file, zone=zone, pseudonyms=pseudonyms, summary=summary, progress=done)
-            batch.facts = [*map(summaries.sealed, batch.facts)]
+            batch = servicenow.read(
+                file, zone=source.zone, pseudonyms=source.pseudonyms, summary=source.summary, progress=done
+            )
+            batch.facts = [*map(source.summaries.sealed, batch.facts)]
             return batch
-        if source == "upptime":
+        if source.kind == "upptime":
             from ledger.exchange import upptime
 
-            if attribute is not None and decided_by is None:
+            if source.attribute is not None and source.decided_by is None:
                 raise typer.BadParameter("say who settles them: --decided-by WHO", param_hint="--attribute")
             return upptime.read(
-                file, heads=heads, attribute=attribute, decided_by=decided_by, pseudonyms=pseudonyms, progress=done
+                file,
+                heads=source.heads,
+                attribute=source.attribute,
+                decided_by=source.decided_by,
+                pseudonyms=source.pseudonyms,
+                progress=done,
             )
-        return native(file, pseudonyms, summaries, known)
+        return native(file, source.pseudonyms, source.summaries, source.known)
 
 
 @without_cycles()
@@ -263,6 +270,14 @@ def _write_rejects(path: str, bad: list[tuple[str, BadRow]]) -> None:
         raise LedgerError(
             path, f"the rejects cannot be written: {error.strerror}", "nothing was added; name another file"
         ) from None
+
+
+def _say_what_changed(pseudonyms: Pseudonyms | None, summaries: Summaries) -> None:
+    """Say where facts are not as their file has them."""
+    if pseudonyms is not None and pseudonyms.replaced:
+        output.note(f"{pseudonyms.replaced} times a pseudonym stands for what looks like a person")
+    if summaries.left_out:
+        output.note(f"{summaries.left_out} summaries of customers that were forgotten are left out")
 
 
 def _report(scope: Scope, outcome: Outcome, bad: list[tuple[str, BadRow]], passed_over: int, dry_run: bool) -> None:

@@ -98,6 +98,7 @@ def forget(
       sla-ledger --db support.db forget acme --yes --actor privacy.officer
     """
     holder, by = identifier_of(customer, "CUSTOMER"), identifier_of(actor or default_actor(), "--actor")
+    Ledger(scope.path, "ro").close()  # there is one
     keys = KeyFile(scope.keys)
     trail = [t for t in keys.trail() if t.holder == holder]
     found = _summaries(scope, holder, [t.id for t in trail])
