@@ -10,7 +10,6 @@ import contextlib
 import hmac
 import os
 import re
-import secrets
 import sqlite3
 import stat
 from base64 import b32encode
@@ -129,7 +128,7 @@ class KeyFile:
             living = {row[1]: _unwrapped(row, kek, self.place) for row in rows}
             if holder in living:
                 return living[holder], False
-            key = Key(_random_id(), holder, secrets.token_bytes(SECRET_BYTES))
+            key = Key(_random_id(), holder, os.urandom(SECRET_BYTES))
             connection.execute(
                 "INSERT INTO keys (id, holder, wrapped, made_at, made_by) VALUES (?, ?, ?, ?, ?)",
                 (key.id, holder, _wrapped(key, kek), stamp(clock.now()), by),
@@ -230,7 +229,7 @@ def _unwrapped(row: tuple[str, str, bytes], kek: bytes, place: Place) -> Key:
 
 
 def _random_id() -> str:
-    return b32encode(secrets.token_bytes(10)).decode().lower()
+    return b32encode(os.urandom(10)).decode().lower()
 
 
 def _make_private(place: Path, write: Callable[[Path], None]) -> None:
@@ -263,7 +262,7 @@ def _write_schema(path: Path) -> None:
 
 
 def _write_kek(path: Path) -> None:
-    path.write_text(f"{secrets.token_hex(SECRET_BYTES)}\n", encoding="ascii")
+    path.write_text(f"{os.urandom(SECRET_BYTES).hex()}\n", encoding="ascii")
 
 
 def _check_private(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,7 +150,7 @@ def _pseudonyms(scope: Scope, dry_run: bool) -> Pseudonyms:
 
     def key() -> Key:
         if dry_run:
-            return keys.living().get(PSEUDONYMS) or Key("", PSEUDONYMS, secrets.token_bytes(SECRET_BYTES))
+            return keys.living().get(PSEUDONYMS) or Key("", PSEUDONYMS, os.urandom(SECRET_BYTES))
         return keys.make(PSEUDONYMS, default_actor())[0]
 
     return Pseudonyms(key)
