@@ -127,12 +127,13 @@ class Ledger(Application[str]):
         return list({e.position: e for e in [*there, *outcome.added]}.values())
 
     @without_cycles()
-    def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
+    def judge(self, facts: Iterable[Fact], *, by_content: bool = False, summaries: Summaries | None = None) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
 
-        by_content: a fact equal to an entry without a command id is already there too.
+        by_content: a fact equal to an entry without a command id is already there too. summaries: what has sealed those
+        of the facts already; they are then the same facts.
         """
-        facts = [*map(Summaries(self.keys).sealed, facts)]
+        facts = [*map((summaries or Summaries(self.keys)).sealed, facts)]
         with _storage_errors(self.where):
             last, known, rows = self.store.before(facts)
         there = _by_stream(rows)
@@ -159,6 +160,11 @@ class Ledger(Application[str]):
             return Outcome([], already, outcome.rejects)
         except PersistenceError as error:
             return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
+
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep the checkpoint of the first entries, and return the one that is kept for that size: the first one."""
+        with _storage_errors(self.where):
+            return self.store.keep_checkpoint(size, note)
 
     def _read_back(self, wanted: Sequence[Fact | Entry], tried: Sequence[Entry], error: PersistenceError) -> list[int]:
         """Return the positions of what was to be written if all of it is there, by command id; else raise the error.

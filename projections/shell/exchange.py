@@ -80,7 +80,7 @@ def import_(
         batches = {f: _batch(whole, f) for f in files}
         facts = [fact for batch in batches.values() for fact in batch.facts]
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
-        outcome = ledger.judge(facts, by_content=True)
+        outcome = ledger.judge(facts, by_content=True, summaries=summaries)
         origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts} if outcome.rejects else {}
         for reject in outcome.rejects:
             file, fact = origin[id(reject.fact)], reject.fact
