@@ -158,6 +158,21 @@ def test_another_database_at_the_place_is_left_alone(db: Path, monkeypatch: pyte
     assert db.read_bytes() == before
 
 
+def test_keys_that_another_hand_wrote_open_nothing(db: Path) -> None:
+    with sqlite3.connect(db.with_name("ledger.db.keys")) as connection:
+        connection.execute("ALTER TABLE keys RENAME TO old")
+        connection.execute("CREATE VIEW keys AS SELECT id, holder, 'text' AS wrapped, made_at, 1 AS made_by,"
+                           " NULL AS destroyed_at, NULL AS destroyed_by FROM old")  # fmt: skip
+    connection.close()
+
+    shown = do(db, "show", "incident:1")
+
+    assert SEALED in shown.stdout
+    assert "sealed summaries stay sealed" in shown.stderr
+    assert do(db, *REPORT, "incident:2", "--summary", SAID, code=1)
+    do(db, "forget", "acme", "--yes", code=1)
+
+
 def test_a_folder_or_nothing_at_all_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.db.keys").mkdir()
     with pytest.raises(KeysUnusable, match="this is no file"):

@@ -183,6 +183,7 @@ class KeyFile:
             with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)) as connection:
                 connection.execute("PRAGMA secure_delete = ON")  # no page keeps what it held before
                 connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("PRAGMA trusted_schema = OFF")
                 mark = connection.execute("PRAGMA application_id").fetchone()[0]
                 if mark != APPLICATION_ID:
                     raise sqlite3.DatabaseError("it is another kind of file")
@@ -223,7 +224,7 @@ def _unwrapped(row: tuple[str, str, bytes], kek: bytes, place: Place) -> Key:
 
     try:
         return Key(row[0], row[1], aes_key_unwrap(kek, row[2]))
-    except InvalidUnwrap:
+    except (InvalidUnwrap, TypeError):
         todo = "bring back the one that was made with the keys"
         raise KeysUnusable(clean(str(place.kek)), f"this is not the key that wraps {place.keys}", todo) from None
 
