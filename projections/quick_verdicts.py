@@ -111,7 +111,7 @@ def _because(
     if known is None:
         found = sorted({*rules.positions, *customer.positions, *rules.holidays, *(deal or ())})
         known = _GROUNDS[key] = (found, found[-1] if found else 0, str(found)[1:-1], (rules, customer, deal))
-    own = [p for step in steps for p in step]
+    own = steps[0] + steps[1] + steps[2]
     for wait in waits:
         own += positions((f for f in wait if f and (ended is None or f[0] <= ended)), corrections)
     own.sort()
