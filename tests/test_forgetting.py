@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -109,7 +110,8 @@ def test_a_year_under_seal_gives_the_findings_of_the_same_year_in_plain(tmp_path
     texts = [row["data"]["summary"] for row in log(plain) if "summary" in row["data"]]
     assert len(texts) > 10
 
-    assert do(sealed, "--json", *question).stdout == do(plain, "--json", *question).stdout
+    told = [re.sub('"root": ".*"', "", do(x, "--json", *question).stdout) for x in (sealed, plain)]
+    assert told[0] == told[1]  # other entries have another root
     assert not any(text.encode() in sealed.read_bytes() for text in texts)
     assert [row["data"]["summary"] for row in log(sealed) if "summary" in row["data"]] == texts
 
