@@ -1,0 +1,192 @@
+"""Copies of a ledger in a file of their own, made while writers go on: whole and verified, or not there at all.
+
+A copy is a ledger in SQLite, whatever it is a copy of: the same entries, leaves and checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from secrets import randbelow, token_hex
+from typing import TypeVar
+
+from eventsourcing.persistence import PersistenceError
+
+from ledger.errors import LedgerBroken, LedgerError, StorageFailed, said
+from ledger.seal import checkpoints
+from ledger.seal.checkpoints import Checkpoint
+from ledger.seal.leaves import leaf
+from ledger.seal.merkle import Frontier
+from ledger.seal.notes import BadNote
+from ledger.store import sqlite
+from ledger.store.address import is_database, reader_at
+from ledger.store.mapper import checked, from_state
+from ledger.store.reading import FileReader, Reader, Stored, connect, is_wal, uri
+from ledger.store.stored import StoredEntry
+
+try:
+    import fcntl
+except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough there, only less fair
+    fcntl = None  # type: ignore[assignment]
+
+PART = 5000  # entries that are read at once: so long do writers wait for a reader
+RESTORE = "restore the ledger from an earlier copy; sla-ledger verify tells more"
+BESIDE = ("", "-journal", "-wal", "-shm", ".lock")
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a copy holds: how many entries, the root over them, and the sizes of its checkpoints."""
+
+    entries: int
+    root: bytes
+    checkpoints: tuple[int, ...]
+
+
+def copy(address: str, to: Path) -> Copy:
+    """Copy a ledger to a path where nothing is yet, readable by its owner alone, and return what the copy holds.
+
+    Every entry of the copy is read again and held against the leaf that the ledger keeps of it, every checkpoint
+    against the copy's root of its size. Raises LedgerBroken when the ledger itself does not pass, StorageFailed when
+    the copy could not be made; in either case, and after a crash, nothing is at the path.
+    """
+    with contextlib.closing(reader_at(address)) as reader, _placed(to) as draft, _errors(to):
+        if is_database(address):
+            _written(reader, draft)
+            found = _verified(draft, lambda end, after: list(reader.leaves(end, after)))
+        else:
+            path = Path(address)
+            _copied(path, draft)
+            found = _verified(draft, lambda end, after: _in_turn(path, lambda: list(reader.leaves(end, after))))
+    return found
+
+
+@contextlib.contextmanager
+def _placed(to: Path) -> Iterator[Path]:
+    """Yield a new file to fill, beside its place; it is put there, synced, when nothing was raised."""
+    todo = "choose another name; a backup never overwrites"
+    if os.path.lexists(to):
+        raise LedgerError(str(to), "there is something here already", todo)
+    draft = to.with_name(f".{to.name}.{token_hex(4)}.draft")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            yield draft
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            os.link(draft, to)
+        finally:
+            for ending in BESIDE:
+                draft.with_name(draft.name + ending).unlink(missing_ok=True)
+        sqlite.sync(to.absolute().parent)
+    except FileExistsError:
+        raise LedgerError(str(to), "there is something here already", todo) from None
+    except OSError as error:
+        raise StorageFailed(str(to), f"could not be made: {error.strerror}", "choose another place") from None
+
+
+@contextlib.contextmanager
+def _errors(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, PersistenceError) as error:
+        todo = "nothing was left there; make room, or choose another place"
+        raise StorageFailed(str(to), f"could not be made: {said(error)}", todo) from error
+
+
+def _copied(path: Path, draft: Path) -> None:
+    """Copy a ledger's file in one step: page by page a copy never ends while others write."""
+
+    def given_up(status: int, _left: int, _pages: int) -> None:
+        if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):
+            raise StorageFailed(str(path), "another program holds the ledger", "look who does, then try again")
+
+    with contextlib.closing(connect(path)) as source, contextlib.closing(_plain(draft)) as target:
+        _in_turn(path, lambda: source.backup(target, pages=-1, progress=given_up))
+        _settle(target)
+
+
+def _written(reader: Reader, draft: Path) -> None:
+    """Write the entries and checkpoints of a database to a file, as they are stored."""
+    notes = [(_read(x).size, x) for x in reader.checkpoints()]
+    last = reader.last_position()
+    rows = _sound(reader.rows(last), reader.leaves(last))
+    stored = (StoredEntry(*row[1:], from_state(*row).command_id) for row, _ in rows)
+    parts = iter(lambda: list(islice(stored, PART)), [])
+    sqlite.fill(draft, parts, notes)
+    with contextlib.closing(_plain(draft)) as target:
+        _settle(target)
+
+
+def _read(note: str) -> Checkpoint:
+    """Return the checkpoint that a kept note says, whoever signed it; LedgerBroken when it says none."""
+    try:
+        return checkpoints.read(note.encode(), "a checkpoint")[0]
+    except BadNote as error:
+        raise LedgerBroken("a checkpoint that is kept", error.what, RESTORE) from None
+
+
+def _plain(draft: Path) -> sqlite3.Connection:
+    """Return a connection to a draft; nobody waits for its syncs, for the whole file is synced in the end."""
+    connection = sqlite3.connect(uri(draft, "rw"), uri=True, isolation_level=None)
+    for pragma in ("synchronous = OFF", "journal_mode = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _settle(target: sqlite3.Connection) -> None:
+    """Make a copy one file that stands alone, and another ledger than any: views of neither fit the other."""
+    target.execute("PRAGMA journal_mode = DELETE")
+    target.execute(f"PRAGMA schema_version = {randbelow(2**31)}")
+
+
+def _verified(draft: Path, leaves: Callable[[int, int], list[bytes]]) -> Copy:
+    """Return what a copy holds once every entry of it has been read. leaves: the ledger's, in `(after, end]`."""
+    with contextlib.closing(FileReader(draft)) as reader:
+        last = reader.last_position()
+        sealed = {c.size: c.root for c in map(_read, reader.checkpoints())}
+        tree = Frontier()
+        theirs = (x for after in range(0, last, PART) for x in leaves(min(after + PART, last), after))
+
+        def read() -> Iterator[Stored]:
+            for row, kept in _sound(reader.rows(last), reader.leaves(last)):
+                if kept != next(theirs, None):
+                    what = "the copy does not hold it as the ledger does"
+                    raise StorageFailed(f"entry {row[0]}", what, "try again; sla-ledger verify tells which is right")
+                tree.add(kept)
+                if tree.size in sealed and sealed[tree.size] != tree.root():
+                    raise LedgerBroken(f"checkpoint {tree.size}", "it is not of the entries that are here", RESTORE)
+                yield row
+
+        entries = sum(1 for _ in checked(read()))
+        if max(sealed, default=0) > entries:
+            raise LedgerBroken(f"checkpoint {max(sealed)}", f"the ledger ends with entry {entries}", RESTORE)
+        return Copy(entries, tree.root(), tuple(sealed))
+
+
+def _sound(rows: Iterable[Stored], leaves: Iterable[bytes]) -> Iterator[tuple[Stored, bytes]]:
+    """Yield rows with the leaf hashes that are kept of them; LedgerBroken for one that is not what its leaf says."""
+    for row, kept in zip(rows, leaves, strict=True):
+        if leaf(*row) != kept:
+            raise LedgerBroken(f"entry {row[0]}", "it is not what its leaf hash was taken of", RESTORE)
+        yield row, kept
+
+
+def _in_turn(path: Path, read: Callable[[], _Read]) -> _Read:
+    """Return what is read while no writer of a ledger's file is at work: where it is not in WAL mode, a reader that
+    does not take its turn may never come through.
+    """
+    if fcntl is None or is_wal(path):
+        return read()
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(FileNotFoundError):  # nobody has written yet
+            turn = held.enter_context(path.with_name(f"{path.name}.lock").open("rb"))
+            fcntl.flock(turn, fcntl.LOCK_SH)
+        return read()
