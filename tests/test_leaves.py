@@ -149,6 +149,7 @@ def with_a_checkpoint(address: str) -> None:
     with contextlib.closing(Ledger(address)) as ledger:
         assert ledger.keep_checkpoint(2, "first") == "first"
         assert ledger.keep_checkpoint(2, "second") == "first"
+        assert ledger.keep_checkpoint(1, "quicker, but committed later") == "first"
 
 
 def notes(address: str) -> list[str]:
