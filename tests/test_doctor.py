@@ -33,6 +33,13 @@ YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of
 NOW = "2026-02-01T09:00:00Z"
 
 
+@pytest.fixture(autouse=True)
+def no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at no key of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("SLA_LEDGER_KEY", raising=False)
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     """A ledger in a folder of its own, with one incident."""
@@ -81,7 +88,7 @@ def seal(db: Path | str, signer: Signer, now: str = NOW) -> None:
 
 
 def key_file(folder: Path, signer: Signer, mode: int = 0o600) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     key = folder / "ledger.key"
     key.write_text(signer.secret() + "\n")
     key.chmod(mode)
@@ -269,6 +276,8 @@ def test_a_key_is_for_its_owner_alone_and_lies_apart(ledger: Path, signer: Signe
     assert statuses(told(ledger, "--key", str(other)))["key"] == "warning"
     assert statuses(told(ledger, "--key", str(empty), wrong=True))["key"] == "wrong"
     assert statuses(told(ledger, "--key", str(tmp_path / "none"), wrong=True))["key"] == "wrong"
+    kept = key_file(tmp_path / "config" / "sla-ledger", signer).rename(tmp_path / "config" / "sla-ledger" / "seal.key")
+    assert told(ledger)["key"][0]["found"].startswith(str(kept))
     seed = b64encode(signer.seed).decode()
     shown = do(ledger, "--json", "doctor", "--key", str(wide), code=1)
     assert seed not in shown.output

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ledger.errors import LedgerError
-from ledger.seal import notes
+from ledger.seal import keys
 from ledger.store.reading import is_interrupted, is_wal
 
 LIBRARIES = ("eventsourcing", "pydantic", "msgspec", "typer", "rich", "cryptography")
@@ -202,19 +202,11 @@ def _who_writes(path: Path, todo: str) -> Row:
 
 
 def of_key(key: Path, ledger: Path | None) -> Iterator[Row]:
-    """Yield what is to be said of a key file: whether it holds a key, who may read it, and where it lies."""
+    """Yield what is to be said of a key file: whether it holds a key that nobody else may use, and where it lies."""
     try:
-        mode, text = key.stat().st_mode, key.read_text(encoding="ascii", errors="replace")
-    except OSError as error:
-        yield wrong("key", f"{key}: {error.strerror}", "check its name; make one: sla-ledger seal --new-key NAME")
-        return
-    try:
-        yield ok("key", f"{key}: {notes.signer(text, str(key)).verifier()}")
+        yield ok("key", f"{key}: {keys.read(key).verifier()}")
     except LedgerError as error:
         yield wrong("key", f"{key}: {error.what}", error.todo)
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        todo = f"chmod 600 '{key}'; if somebody else has read it, make a new key and tell who holds the old one"
-        yield wrong("key", f"{key}: {stat.filemode(mode)}, others than its owner may use it", todo)
     if ledger is not None and os.path.realpath(key.absolute().parent) == os.path.realpath(ledger.absolute().parent):
         todo = "move it elsewhere: whoever takes the folder should not get both"
         yield warning("key", f"{key}: in the same folder as the ledger", todo)

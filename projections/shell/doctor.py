@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,12 @@ def looking(command: Any) -> Any:
 @looking
 def doctor(
     scope: Scope,
-    key: Annotated[str | None, typer.Option(metavar="FILE", help="the key that signs checkpoints")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", envvar="SLA_LEDGER_KEY", help="the key that signs checkpoints (default: that of `seal`)"
+        ),
+    ] = None,
 ) -> None:
     """What is wrong with the installation or the ledger, a row a check: ok, warning or wrong, and what to do.
 
@@ -47,7 +52,10 @@ def doctor(
       sla-ledger doctor
       sla-ledger doctor --key ~/keys/ledger.key --json
     """
-    found = list(_rows(scope, None if key is None else Path(key)))
+    from projections.shell.custody import default_key
+
+    file = Path(key) if key else default_key()
+    found = list(_rows(scope, file if key or file.exists() else None))
     output.rows(scope, [asdict(row) for row in found], ("check", "status", "found", "todo"))
     bad = list(dict.fromkeys(row.check for row in found if row.status == "wrong"))
     if bad:
@@ -211,19 +219,19 @@ def _outages(scope: Scope, record: Record) -> Iterator[Row]:
 
 def _checkpoint(reader: Reader, last: int, key: Path | None) -> Iterator[Row]:
     """Yield how far the last checkpoint reaches, and how long the first entry behind it has waited."""
-    from ledger.seal import checkpoints, notes
+    from ledger.seal import keys, sealing
     from projections.condition import recorded_at
 
-    kept = reader.checkpoints()
+    kept = sealing.kept(reader)
     if not kept:
-        todo = "make one and give it to somebody else: sla-ledger seal --key FILE"
+        todo = "make one and give it to somebody else: sla-ledger seal > checkpoint"
         yield (
             warning("checkpoint", f"none; {last} entries are covered by nothing", todo)
             if last
             else ok("checkpoint", "none, and no entries")
         )
         return
-    checkpoint, note = checkpoints.read(kept[-1].encode(), "the last checkpoint")
+    checkpoint, note = kept[-1]
     behind, found = last - checkpoint.size, f"{checkpoint.origin}, of {checkpoint.size} entries"
     if behind < 0:
         todo = "the end of the ledger is missing: restore it from a copy, then sla-ledger verify"
@@ -236,9 +244,10 @@ def _checkpoint(reader: Reader, last: int, key: Path | None) -> Iterator[Row]:
         yield (wrong if waited > SEAL_AT_LAST else warning)("checkpoint", found, todo)
     else:
         yield ok("checkpoint", found)
-    if key is not None and notes.signer(key.read_text("ascii"), str(key)).verifier().verified(note) is None:
-        todo = "name the key that does, or tell who holds checkpoints that the key has changed"
-        yield warning("key", f"{key}: has not signed the last checkpoint", todo)
+    with suppress(LedgerError):  # what is wrong with the key is said by a row of its own
+        if key is not None and keys.read(key).verifier().verified(note) is None:
+            todo = "name the key that has; to go over to this one, let both sign: sla-ledger seal --key OLD --also NEW"
+            yield warning("key", f"{key}: has not signed the last checkpoint", todo)
 
 
 def _views(scope: Scope, reader: Reader) -> Row:
