@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
     "seal": ("custody", "seal", "sign a checkpoint of all entries, for others to hold"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
-    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
+    "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
     "doctor": ("doctor", "doctor", "what is wrong with the installation or the ledger, and what to do"),
     "backup": ("backup", "backup", "a verified copy, while others go on recording"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),

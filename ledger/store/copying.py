@@ -18,15 +18,15 @@ from typing import TypeVar
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import LedgerBroken, LedgerError, StorageFailed, said
-from ledger.seal import checkpoints
-from ledger.seal.checkpoints import Checkpoint
+from ledger.seal import sealing
+from ledger.seal.by_position import Progress
 from ledger.seal.leaves import leaf
 from ledger.seal.merkle import Frontier
-from ledger.seal.notes import BadNote
+from ledger.seal.verifying import verified
 from ledger.store import sqlite
 from ledger.store.address import is_database, reader_at
-from ledger.store.mapper import checked, from_state
-from ledger.store.reading import FileReader, Reader, Stored, connect, is_wal, uri
+from ledger.store.mapper import from_state
+from ledger.store.reading import FileReader, Reader, Sealed, connect, is_wal, uri
 from ledger.store.stored import StoredEntry
 
 try:
@@ -50,22 +50,20 @@ class Copy:
     checkpoints: tuple[int, ...]
 
 
-def copy(address: str, to: Path) -> Copy:
+def copy(address: str, to: Path, progress: Progress = lambda done: None) -> Copy:
     """Copy a ledger to a path where nothing is yet, readable by its owner alone, and return what the copy holds.
 
-    Every entry of the copy is read again and held against the leaf that the ledger keeps of it, every checkpoint
-    against the copy's root of its size. Raises LedgerBroken when the ledger itself does not pass, StorageFailed when
-    the copy could not be made; in either case, and after a crash, nothing is at the path.
+    All of the copy is read again, as `verify` does, and its leaf hashes are compared with those that the ledger keeps.
+    Raises LedgerBroken when the ledger itself does not pass, StorageFailed when the copy could not be made; in either
+    case, and after a crash, nothing is at the path. progress: is told how many entries have been read.
     """
     with contextlib.closing(reader_at(address)) as reader, _placed(to) as draft, _errors(to):
         if is_database(address):
             _written(reader, draft)
-            found = _verified(draft, lambda end, after: list(reader.leaves(end, after)))
-        else:
-            path = Path(address)
-            _copied(path, draft)
-            found = _verified(draft, lambda end, after: _in_turn(path, lambda: list(reader.leaves(end, after))))
-    return found
+            return _verified(draft, progress, lambda end, after: list(reader.leaves(end, after)))
+        path = Path(address)
+        _copied(path, draft)
+        return _verified(draft, progress, lambda end, after: _in_turn(path, lambda: list(reader.leaves(end, after))))
 
 
 @contextlib.contextmanager
@@ -115,22 +113,13 @@ def _copied(path: Path, draft: Path) -> None:
 
 def _written(reader: Reader, draft: Path) -> None:
     """Write the entries and checkpoints of a database to a file, as they are stored."""
-    notes = [(_read(x).size, x) for x in reader.checkpoints()]
+    notes = [(said.size, str(note)) for said, note in sealing.kept(reader)]
     last = reader.last_position()
-    rows = _sound(reader.rows(last), reader.leaves(last))
-    stored = (StoredEntry(*row[1:], from_state(*row).command_id) for row, _ in rows)
+    stored = _stored(reader.sealed(last))
     parts = iter(lambda: list(islice(stored, PART)), [])
     sqlite.fill(draft, parts, notes)
     with contextlib.closing(_plain(draft)) as target:
         _settle(target)
-
-
-def _read(note: str) -> Checkpoint:
-    """Return the checkpoint that a kept note says, whoever signed it; LedgerBroken when it says none."""
-    try:
-        return checkpoints.read(note.encode(), "a checkpoint")[0]
-    except BadNote as error:
-        raise LedgerBroken("a checkpoint that is kept", error.what, RESTORE) from None
 
 
 def _plain(draft: Path) -> sqlite3.Connection:
@@ -147,36 +136,30 @@ def _settle(target: sqlite3.Connection) -> None:
     target.execute(f"PRAGMA schema_version = {randbelow(2**31)}")
 
 
-def _verified(draft: Path, leaves: Callable[[int, int], list[bytes]]) -> Copy:
-    """Return what a copy holds once every entry of it has been read. leaves: the ledger's, in `(after, end]`."""
+def _verified(draft: Path, progress: Progress, leaves: Callable[[int, int], list[bytes]]) -> Copy:
+    """Return what a copy holds once all of it has been read again. leaves: the ledger's, in `(after, end]`."""
     with contextlib.closing(FileReader(draft)) as reader:
-        last = reader.last_position()
-        sealed = {c.size: c.root for c in map(_read, reader.checkpoints())}
-        tree = Frontier()
-        theirs = (x for after in range(0, last, PART) for x in leaves(min(after + PART, last), after))
-
-        def read() -> Iterator[Stored]:
-            for row, kept in _sound(reader.rows(last), reader.leaves(last)):
-                if kept != next(theirs, None):
-                    what = "the copy does not hold it as the ledger does"
-                    raise StorageFailed(f"entry {row[0]}", what, "try again; sla-ledger verify tells which is right")
-                tree.add(kept)
-                if tree.size in sealed and sealed[tree.size] != tree.root():
-                    raise LedgerBroken(f"checkpoint {tree.size}", "it is not of the entries that are here", RESTORE)
-                yield row
-
-        entries = sum(1 for _ in checked(read()))
-        if max(sealed, default=0) > entries:
-            raise LedgerBroken(f"checkpoint {max(sealed)}", f"the ledger ends with entry {entries}", RESTORE)
-        return Copy(entries, tree.root(), tuple(sealed))
+        verdict = verified(reader, [], [], progress, str(draft))
+        if (error := verdict.error("the copy, and most likely the ledger")) is not None:
+            raise error
+        tree, last = Frontier(), verdict.last
+        for after in range(0, last, PART):
+            end = min(after + PART, last)
+            ours = list(reader.leaves(end, after))
+            if ours != leaves(end, after):
+                where, what = f"entries {after + 1} to {end}", "the copy does not hold them as the ledger does"
+                raise StorageFailed(where, what, "try again; sla-ledger verify tells which is right")
+            tree.extend(ours)
+        return Copy(last, tree.root(), tuple(one.checkpoint.size for one in verdict.kept))
 
 
-def _sound(rows: Iterable[Stored], leaves: Iterable[bytes]) -> Iterator[tuple[Stored, bytes]]:
-    """Yield rows with the leaf hashes that are kept of them; LedgerBroken for one that is not what its leaf says."""
-    for row, kept in zip(rows, leaves, strict=True):
-        if leaf(*row) != kept:
-            raise LedgerBroken(f"entry {row[0]}", "it is not what its leaf hash was taken of", RESTORE)
-        yield row, kept
+def _stored(entries: Iterable[Sealed]) -> Iterator[StoredEntry]:
+    """Yield entries as they are stored; LedgerBroken for one that is not what the leaf hash kept with it says."""
+    for position, stream, version, name, state, kept in entries:
+        if leaf(position, stream, version, name, state) != kept:
+            raise LedgerBroken(f"entry {position}", "it is not what its leaf hash was taken of", RESTORE)
+        command_id = from_state(position, stream, version, name, state).command_id
+        yield StoredEntry(stream, version, name, state, command_id, position)
 
 
 def _in_turn(path: Path, read: Callable[[], _Read]) -> _Read:

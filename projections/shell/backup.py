@@ -34,7 +34,8 @@ def backup(scope: Scope, to: Annotated[str, typer.Argument(metavar="TO", help="a
         raise LedgerError(clean(scope.db), "a stream file is a plain file", "copy it like any other")
     if is_database(to) or to == "-" or to.endswith(".jsonl"):
         raise LedgerError(shown(to), "a copy is a ledger in a file", "name a file, like ledger-copy.db")
-    made = copy(scope.db, Path(to))
+    with output.progress("reading the copy again") as done:
+        made = copy(scope.db, Path(to), done)
     root = b64encode(made.root).decode()
     found: dict[str, Any] = {
         "backup": to,
