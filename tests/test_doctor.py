@@ -368,6 +368,12 @@ def test_a_line_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
     assert statuses(told(broken, wrong=True))["ledger"] == "wrong"
 
 
+def test_a_path_that_no_file_can_have_is_a_row(ledger: Path) -> None:
+    for path in (f"{ledger}/inside", str(ledger.parent / ("x" * 300)), f"{ledger}\0"):
+        rows = told(path, wrong=True)
+        assert statuses(rows) == {"ledger": "wrong"}
+
+
 @pytest.fixture
 def kept(emptied: str) -> str:
     """A ledger in PostgreSQL with one incident."""
@@ -415,7 +421,7 @@ def test_clocks_that_differ_are_told(writer: str) -> None:
 
 
 def test_a_database_without_a_ledger_and_a_server_that_is_not_there_are_rows(emptied: str) -> None:
-    assert statuses(told(emptied, wrong=True))["ledger"] == "wrong"
+    assert set(statuses(told(emptied, wrong=True))) == {"durability", "clock", "ledger"}
     assert statuses(told(f"postgresql://nobody:{ESCAPED}@127.0.0.1:1/x", wrong=True)) == {
         "server": "wrong",
         "ledger": "wrong",

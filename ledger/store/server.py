@@ -24,6 +24,10 @@ SELECT right_, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.
     unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) right_
 WHERE n.nspname = 'sla_ledger' AND c.relkind = 'r' AND has_table_privilege(c.oid, right_) ORDER BY right_, c.relname
 """
+_TABLES = """
+SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'sla_ledger' AND c.relkind = 'r'
+"""
 _TRIGGERS = """
 SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
@@ -66,9 +70,11 @@ def asked(address: str) -> Server:
         found = connection.execute(_SETTINGS, (seconds(clock.now()),)).fetchone()
         assert found is not None
         may = connection.execute(_MAY).fetchall()
+        tables = {name for (name,) in connection.execute(_TABLES).fetchall()}
         there = set(connection.execute(_TRIGGERS).fetchall())
         others = connection.execute(_FUNCTIONS, (_KEEPERS,)).fetchall()
-    asleep = [f"{t}: {name}" for t, names in GUARDS.items() for name in sorted(names) if (t, name) not in there]
+    wanted = [(table, name) for table, names in GUARDS.items() if table in tables for name in sorted(names)]
+    asleep = [f"{table}: {name}" for table, name in wanted if (table, name) not in there]
     version, login, commit, syncs, whole, sums, ahead = found
     rights, names = tuple((right, table) for right, table in may), tuple(name for (name,) in others)
     return Server(version, login, commit, syncs, whole, sums, ahead, rights, tuple(asleep), names)

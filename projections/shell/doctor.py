@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -52,14 +53,22 @@ def doctor(
       sla-ledger doctor
       sla-ledger doctor --key ~/keys/ledger.key --json
     """
-    from projections.shell.custody import default_key
-
-    file = Path(key) if key else default_key()
-    found = list(_rows(scope, file if key or file.exists() else None))
+    found = list(_rows(scope, _key_file(key)))
     output.rows(scope, [asdict(row) for row in found], ("check", "status", "found", "todo"))
     bad = list(dict.fromkeys(row.check for row in found if row.status == "wrong"))
     if bad:
         raise LedgerError(shown(scope.db), f"wrong: {', '.join(bad)}", "do what stands beside them, then ask again")
+
+
+def _key_file(named: str | None) -> Path | None:
+    """Return the key file to look at: the one that is named, else the one that `seal` takes, if there is one."""
+    from projections.shell.custody import default_key
+
+    if named:
+        return Path(named)
+    with suppress(RuntimeError):  # who has no home has no key there
+        return default_key() if os.path.exists(default_key()) else None
+    return None
 
 
 def _rows(scope: Scope, key: Path | None) -> Iterator[Row]:
@@ -67,7 +76,7 @@ def _rows(scope: Scope, key: Path | None) -> Iterator[Row]:
     path = None if scope.is_stream_file or is_database(scope.db) else Path(scope.db)
     yield from _tried("versions", diagnosis.of_program)
     yield from _tried("sqlite", lambda: [diagnosis.of_sqlite()])
-    if path is not None and path.is_file():
+    if path is not None and os.path.isfile(path):
         yield from _tried("journal mode", lambda: diagnosis.of_journal(path))
         yield from _tried("free space", lambda: diagnosis.of_disk(path))
         yield from _tried("permissions", lambda: diagnosis.of_permissions(path))
