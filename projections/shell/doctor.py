@@ -94,6 +94,8 @@ def _tried(check: str, rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
         yield from rows()
     except LedgerError as error:
         yield wrong(check, f"{error.where}: {error.what}", error.todo)
+    except OSError as error:
+        yield wrong(check, f"{error.filename or check}: {error.strerror}", "check its name, and who may read it")
     except Exception as error:
         todo = "look at the file or the server; if nothing is amiss there, report this"
         yield wrong(check, f"cannot be looked at: {type(error).__name__}: {error}", todo)
