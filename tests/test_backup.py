@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median, quantiles
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_twenty_copies_under_load_all_verify_and_nobody_waits_long(ledger: Path,
     assert counts == sorted(counts)
     assert counts[-1] > counts[0] + 20  # they did go on
     assert rows_of(tmp_path / "copy-19.db") == rows_of(ledger, counts[-1])
-    assert max(waits) < max(took)  # nobody waits for the whole of a copy
+    assert quantiles(waits, n=10)[-1] < median(took)  # hardly any fact waits for the whole of a copy
 
 
 def test_a_copy_is_a_ledger_of_the_same_entries_leaves_and_checkpoints(

@@ -57,11 +57,12 @@ def copy(address: str, to: Path, progress: Progress = lambda done: None) -> Copy
     Raises LedgerBroken when the ledger itself does not pass, StorageFailed when the copy could not be made; in either
     case, and after a crash, nothing is at the path. progress: is told how many entries have been read.
     """
-    with contextlib.closing(reader_at(address)) as reader, _placed(to) as draft, _errors(to):
-        if is_database(address):
+    if is_database(address):
+        with contextlib.closing(reader_at(address)) as reader, _placed(to) as draft, _errors(to):
             _written(reader, draft)
             return _verified(draft, progress, lambda end, after: list(reader.leaves(end, after)))
-        path = Path(address)
+    path = Path(address)
+    with contextlib.closing(_in_turn(path, lambda: FileReader(path))) as reader, _placed(to) as draft, _errors(to):
         _copied(path, draft)
         return _verified(draft, progress, lambda end, after: _in_turn(path, lambda: list(reader.leaves(end, after))))
 
@@ -106,8 +107,13 @@ def _copied(path: Path, draft: Path) -> None:
         if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):
             raise StorageFailed(str(path), "another program holds the ledger", "look who does, then try again")
 
-    with contextlib.closing(connect(path)) as source, contextlib.closing(_plain(draft)) as target:
-        _in_turn(path, lambda: source.backup(target, pages=-1, progress=given_up))
+    with contextlib.closing(_plain(draft)) as target:
+
+        def copied() -> None:
+            with contextlib.closing(connect(path)) as source:
+                source.backup(target, pages=-1, progress=given_up)
+
+        _in_turn(path, copied)
         _settle(target)
 
 
@@ -166,10 +172,9 @@ def _in_turn(path: Path, read: Callable[[], _Read]) -> _Read:
     """Return what is read while no writer of a ledger's file is at work: where it is not in WAL mode, a reader that
     does not take its turn may never come through.
     """
-    if fcntl is None or is_wal(path):
-        return read()
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(FileNotFoundError):  # nobody has written yet
-            turn = held.enter_context(path.with_name(f"{path.name}.lock").open("rb"))
-            fcntl.flock(turn, fcntl.LOCK_SH)
+        with contextlib.suppress(OSError):  # nobody has written yet, or nothing is there to be read
+            if fcntl is not None and not is_wal(path):
+                turn = held.enter_context(path.with_name(f"{path.name}.lock").open("rb"))
+                fcntl.flock(turn, fcntl.LOCK_SH)
         return read()
