@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -199,6 +199,20 @@ def _who_writes(path: Path, todo: str) -> Row:
     if mode & stat.S_IWGRP:
         return warning("permissions", f"{found}, a group may write", todo)
     return ok("permissions", found)
+
+
+def of_summary_keys(files: Iterable[Path]) -> Iterator[Row]:
+    """Yield who may read the files that open sealed summaries, those that are there."""
+    for file in files:
+        if os.name == "posix" and file.exists():
+            mode = file.stat().st_mode
+            found, todo = f"{file}: {stat.filemode(mode)}", f"chmod 600 '{file}'"
+            open_to_others = stat.S_IMODE(mode) & 0o077
+            yield (
+                wrong("summary keys", f"{found}, others may use it", todo)
+                if open_to_others
+                else ok("summary keys", found)
+            )
 
 
 def of_key(key: Path, ledger: Path | None) -> Iterator[Row]:

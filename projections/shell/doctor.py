@@ -85,6 +85,8 @@ def _rows(scope: Scope, key: Path | None) -> Iterator[Row]:
         yield from _tried("server", lambda: _server(scope.db))
     if key is not None:
         yield from _tried("key", lambda: diagnosis.of_key(key, path))
+    if not scope.is_stream_file:
+        yield from _tried("summary keys", lambda: diagnosis.of_summary_keys((scope.keys.keys, scope.keys.kek)))
     yield from _tried("ledger", lambda: _stream_file(scope) if scope.is_stream_file else _ledger(scope, key))
 
 
