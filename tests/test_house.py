@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.commitments",
         "projections.evidence",
         "projections.claims",
+        "projections.condition",
     ),
     ("projections.used_downtime",),
     ("projections.handling_order", "projections.credits", "projections.totals", "projections.grounding"),
