@@ -24,6 +24,7 @@ ODD_TIMES += ["9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "2026-02-01 12:00:
 IDENTIFIERS = ["acme", "a/b-c.d", "desk.oslo"]
 ODD_IDENTIFIERS = ["a b", "a..b", "a\n", "-a", "", "x" * 120, "x" * 121, "æ", 1, None, True]
 TEXTS = ["", "down", "ligger nede på Ås", 'a "quoted" word', "x" * 500, "x" * 501, "x" * 2001, "\t", "\x7f", "\u2028"]
+SEALED = {"key": "a2" * 8, "sealed": "QUJD" * 12}
 FIELDS: dict[str, list[Any]] = {
     "customer": IDENTIFIERS,
     "service": IDENTIFIERS,
@@ -32,13 +33,20 @@ FIELDS: dict[str, list[Any]] = {
     "kind": ["support", "feature", "nothing"],
     "remote_assistance": [True, False, None, 1],
     "summary": TEXTS,
+    "sealed_summary": [
+        SEALED,
+        SEALED | {"sealed": "A" * 41},
+        SEALED | {"sealed": "B" * 39 + "="},
+        {"key": "a" * 16},
+        "x",
+    ],
     "reason": TEXTS,
     "priority": ["high", "urgent"],
     "responder": ["human", "automatic"],
     "what": ["remote_access", "details", "more"],
     "wanted_for": [*TIMES, *ODD_TIMES],
 }
-OPTIONAL = {"remote_assistance", "summary", "source", "wanted_for"}
+OPTIONAL = {"sealed_summary", "remote_assistance", "summary", "source", "wanted_for"}
 NAMES = sorted({m.__name__ for models in cases.KINDS.values() for m in models})
 NEEDED = {m.__name__: [*m.model_fields] for models in cases.KINDS.values() for m in models}
 
@@ -113,8 +121,14 @@ def is_plainly_accepted(rows: list[Stored]) -> bool:
 REPORTED = b'{"time":"2026-02-01T12:00:00Z","recordedtime":"2026-02-01T12:00:00Z","data":%b}'
 REPORT = b'{"customer":"acme","service":"licence","channel":"web"}'
 
+SUMMARIES = (
+    b'"channel":"web","summary":"x","sealed_summary":{"key":"a2a2a2a2a2a2a2a2","sealed":"' + b"QUJD" * 12 + b'"}'
+)
+BOTH = REPORT.replace(b'"channel":"web"', SUMMARIES)
+
 
 @given(streams())
+@example([(1, "incident:C-1", 1, "IncidentReported", REPORTED % BOTH)])
 @example([(1, "incident:C-1", 1, "IncidentReported", REPORTED % REPORT)])
 @example([(1, "incident:C-1", 1, "IncidentReported", REPORTED % REPORT.replace(b"acme", b"acme\\n"))])
 @example([(1, "incident:C-1\n", 1, "IncidentReported", REPORTED % REPORT)])
@@ -154,6 +168,14 @@ def test_command_ids_come_with_their_positions() -> None:
     assert accepts([(7, "incident:C-1", 1, "IncidentReported", state)], found)
 
     assert found == [(7, "row:1")]
+
+
+def test_a_sealed_summary_is_beyond_doubt_and_one_beside_a_plain_one_is_not() -> None:
+    sealed = BOTH.replace(b'"summary":"x",', b"")
+
+    assert accepts([(1, "incident:C-1", 1, "IncidentReported", REPORTED % sealed)], [])
+    assert not accepts([(1, "incident:C-1", 1, "IncidentReported", REPORTED % BOTH)], [])
+    assert not is_plainly_accepted([(1, "incident:C-1", 1, "IncidentReported", REPORTED % BOTH)])
 
 
 def test_most_of_a_history_is_beyond_doubt() -> None:

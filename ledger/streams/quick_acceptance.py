@@ -41,6 +41,7 @@ _COMMAND_ID = re.compile(r"[\x21-\x7e]{1,400}")
 _pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
 _SEEN: set[bytes] = set()
 _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
+_STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
 _encode = msgspec.json.Encoder(enc_hook=attrgetter("text")).encode
 
 
@@ -83,7 +84,7 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
             else:
                 insort(facts, (at, version, fact))
                 here = _led(facts)
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, struct.error):
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, struct.error):
         return False
     return True
 
@@ -197,19 +198,6 @@ class _Unknown(Exception):
     """No type stands for a schema."""
 
 
-class _Instant:
-    """An instant in canonical form, where the data of an entry hold one."""
-
-    def __init__(self, text: str) -> None:
-        if stamp(instant(text)) != text:
-            raise ValueError(text)
-        self.text = text
-
-
-def _hooked(kind: type, given: Any) -> Any:
-    return kind(given)
-
-
 @cache
 def _known() -> dict[str, dict[str, _Reading]]:
     """Return how the entries of each kind of stream are read, by name."""
@@ -219,32 +207,22 @@ def _known() -> dict[str, dict[str, _Reading]]:
 @cache
 def _reading(model: type[Event]) -> _Reading:
     model.model_rebuild()
-    schema: Any = model.__pydantic_core_schema__
-    if schema["type"] == "definitions":
-        schema = schema["schema"]
-    if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # looked at as a whole
+    try:
+        data = _type(model.__pydantic_core_schema__)
+    except _Unknown:
         return _Reading(model.__name__, _never)
-    fields = [_field(name, given["schema"]) for name, given in schema["schema"]["fields"].items()]
-    strict: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
-    data = msgspec.defstruct(model.__name__, fields, **strict)
     head: list[Any] = [("time", _ZONED), ("recordedtime", _ZONED), ("actor", str | None, None)]
-    whole = msgspec.defstruct("State", [*head, ("commandid", str | None, None), ("data", data)], **strict)
+    whole = msgspec.defstruct("State", [*head, ("commandid", str | None, None), ("data", data)], **_STRICT)
     decides = attrgetter("data.what") if "what" in model.model_fields else None
-    return _Reading(model.__name__, msgspec.json.Decoder(whole, dec_hook=_hooked).decode, decides)
+    return _Reading(model.__name__, msgspec.json.Decoder(whole, dec_hook=_made).decode, decides)
 
 
 def _never(state: bytes) -> Any:
     raise msgspec.ValidationError
 
 
-def _field(name: str, schema: Any) -> Any:
-    """Return a field of a struct; one whose schema no type stands for may only be left out."""
-    has_default = schema["type"] == "default"
-    try:
-        made = _type(schema["schema"] if has_default else schema)
-    except _Unknown:
-        made = Literal["nothing but leaving it out"] if has_default else msgspec.UnsetType
-    return (name, made, schema["default"]) if has_default else (name, made)
+def _made(kind: type, given: Any) -> Any:
+    return kind(given)
 
 
 def _type(schema: Any) -> Any:
@@ -259,10 +237,60 @@ def _type(schema: Any) -> Any:
                 return bool
         case {"type": "function-before", "function": {"function": made}, "schema": {"type": "datetime"}}:
             if made is instant:
-                return _Instant
+                return _checked(str, lambda text: stamp(instant(text)))
         case {"type": "str", **found} if found.keys() <= {"pattern", "min_length", "max_length", "metadata", "strict"}:
             limits: dict[str, Any] = {k: schema[k] for k in ("min_length", "max_length") if k in found}
             if "pattern" in found:  # a `$` means the text's end, never a line feed before it
                 limits["pattern"] = re.sub(r"\$$", r"\\Z", schema["pattern"])
             return Annotated[str, msgspec.Meta(**limits)]
+        case {"type": "function-after", "function": {"function": check, "type": "no-info"}, "schema": inner}:
+            if inner["type"] == "str":
+                return _checked(_type(inner), check)
+            return _struct(inner, check)
+        case {"type": "model"}:
+            return _struct(schema)
     raise _Unknown
+
+
+def _checked(form: Any, check: Callable[[str], str]) -> type:
+    """Return a class of texts that have a form and that a check leaves as they are."""
+
+    def init(self: Any, text: str) -> None:
+        if check(msgspec.convert(text, form)) != text:
+            raise ValueError(text)
+        self.text = text
+
+    return type("Checked", (), {"__init__": init})
+
+
+def _struct(schema: Any, check: Callable[[Any], Any] | None = None) -> Any:
+    """Return the struct with the fields of a model, and its check of the whole, which finds there what it looks at."""
+    match schema:
+        case {"type": "model", "schema": {"type": "model-fields", "fields": given}, "custom_init": False, **more}:
+            if "post_init" in more:
+                raise _Unknown
+        case _:
+            raise _Unknown
+
+    def post_init(self: Any) -> None:
+        if check is not None and check(self) is not self:
+            raise ValueError(self)
+
+    fields = [_field(name, one) for name, one in given.items()]
+    namespace = {} if check is None else {"__post_init__": post_init}
+    return msgspec.defstruct(schema["cls"].__name__, fields, namespace=namespace, **_STRICT)
+
+
+def _field(name: str, given: Any) -> Any:
+    """Return a field of a struct; one whose schema no type stands for may only be left out."""
+    schema = given["schema"]
+    has_default = schema["type"] == "default"
+    try:
+        if given.keys() & {"validation_alias", "serialization_alias"} or schema.keys() & {"default_factory"}:
+            raise _Unknown
+        made = _type(schema["schema"] if has_default else schema)
+    except _Unknown:
+        if "default" not in schema:
+            raise
+        made = Literal["nothing but leaving it out"]
+    return (name, made, schema["default"]) if has_default else (name, made)
