@@ -21,7 +21,7 @@ from ledger.store.mapper import from_state
 from ledger.store.reading import Record
 
 FEW = 20_000  # entries that one process reads before another has begun
-PARTS, MOST = 16, 4  # of the streams; processes that share them
+PARTS, MOST = 6, 4  # of the streams; processes that share them
 
 
 def verified(
