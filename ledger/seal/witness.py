@@ -1,0 +1,180 @@
+"""The customer's side: which checkpoint a witness takes as the next, and what it keeps of the last.
+
+A witness remembers one thing of a log: its public key and the last checkpoint it has seen. The next one has to be
+signed by that key and to be a continuation; a smaller one, and one that another history leads to, are refused. What is
+read is a checkpoint, or the request that carries the proof with it: the body of C2SP tlog-witness `add-checkpoint`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.errors import LedgerBroken, LedgerError
+from ledger.seal import checkpoints, merkle
+from ledger.seal.checkpoints import Checkpoint
+from ledger.seal.notes import BadNote, Note, Signer, Verifier, verifier
+
+MOST_HASHES = 63  # of a proof: what tlog-witness allows, and what any tree needs
+MAX_STATE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checkpoint that a witness is asked to see; with the size that its proof begins at, None for a bare one."""
+
+    checkpoint: Checkpoint
+    note: Note
+    old: int | None = None
+    proof: tuple[bytes, ...] = ()
+
+    def __str__(self) -> str:
+        return "" if self.old is None else f"old {self.old}\n{hash_lines(self.proof)}\n{self.note}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a witness remembers of a log."""
+
+    key: Verifier
+    checkpoint: Checkpoint
+    note: Note
+
+    def __str__(self) -> str:
+        return f"{self.key}\n{self.note}"
+
+
+def request(data: bytes, where: str) -> Request:
+    """Return what a file asks a witness to see: a checkpoint, or an add-checkpoint request. Raises BadNote."""
+    first, _, rest = data.partition(b"\n")
+    size = first.removeprefix(b"old ")
+    if size == first or not size.isdigit():
+        return Request(*checkpoints.read(data, where))
+    if len(size) > 19 or str(int(size)).encode() != size:
+        raise BadNote(where, "not a request to a witness: its first line names no size")
+    lines, _, note = (b"\n" + rest).partition(b"\n\n")
+    return Request(*checkpoints.read(note, where), int(size), hashes(lines.split(b"\n")[1:], where))
+
+
+def hashes(lines: Sequence[bytes], where: str) -> tuple[bytes, ...]:
+    """Return the hashes of a proof, of which each line is one in standard base64. Raises BadNote."""
+    if len(lines) > MOST_HASHES:
+        raise BadNote(where, f"a proof of {len(lines)} hashes; {MOST_HASHES} at most")
+    found = []
+    for line in lines:
+        try:
+            raw = b64decode(line, validate=True)
+        except ValueError:
+            raw = b""
+        if len(raw) != 32 or b64encode(raw) != line:
+            raise BadNote(where, "not a proof: a line of it is not a hash in base64")
+        found.append(raw)
+    return tuple(found)
+
+
+def hash_lines(proof: Sequence[bytes]) -> str:
+    """Return the hashes of a proof, a line each."""
+    return "".join(f"{b64encode(x).decode()}\n" for x in proof)
+
+
+def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str) -> Seen:
+    """Return what a witness remembers after it has seen a checkpoint.
+
+    last: what it remembered, None the first time, when a key has to be given. Raises BadNote when the log's key did not
+    sign it, LedgerBroken for a rollback and for a fork, LedgerError when there is no proof from what was seen last.
+    """
+    new = asked.checkpoint
+    trusted = last.key if last else key
+    if trusted is None:
+        todo = "name the key once, as the contract or its owner states it: --vkey NAME+ID+KEY"
+        raise BadNote(where, "the first checkpoint of a log whose key is not known yet", todo)
+    if key is not None and key != trusted:
+        raise BadNote(where, f"another key than the one seen before, {trusted}", "ask the log's owner why it changed")
+    if trusted.verified(asked.note) is None:
+        raise BadNote(where, f"not signed by the log's key, {trusted}")
+    if last is None:
+        return Seen(trusted, new, asked.note)
+    old = last.checkpoint
+    if new.origin != old.origin:
+        raise BadNote(where, f"a checkpoint of {new.origin!r}, not of {old.origin!r}")
+    _check_continues(old, asked, where)
+    return Seen(trusted, new, last.note.signed(*asked.note.signatures) if new == old else asked.note)
+
+
+def _check_continues(old: Checkpoint, asked: Request, where: str) -> None:
+    new = asked.checkpoint
+    keep = "keep both checkpoints: together they show it; ask the log's owner, and show them to the other witnesses"
+    if new.size < old.size:
+        raise LedgerBroken(where, f"a rollback: {old.size} entries were seen before, and now {new.size}", keep)
+    if new.size == old.size:
+        if new.root != old.root:
+            raise LedgerBroken(where, f"a fork: two histories of {new.size} entries, both signed", keep)
+        return
+    if asked.old != old.size and old.size:
+        how = "no proof" if asked.old is None else f"a proof from {asked.old} entries"
+        todo = f"ask the log for one from there: sla-ledger witness request --since {old.size}"
+        raise LedgerError(where, f"{new.size} entries, {old.size} seen before, and {how} that they continue them", todo)
+    if not merkle.is_consistent(old.size, old.root, new.size, new.root, asked.proof):
+        what = (
+            f"a fork, or a wrong proof: the {new.size} entries are not shown to begin with the {old.size} seen before"
+        )
+        raise LedgerBroken(where, what, keep)
+
+
+def seen(path: Path) -> Seen | None:
+    """Return what a state file remembers, None when there is none yet. Raises BadNote for another file."""
+    if not path.exists():
+        return None
+    where = str(path)
+    if not path.is_file() or path.stat().st_size > MAX_STATE:
+        raise BadNote(where, "not the state of a witness", "name another file")
+    key, _, note = path.read_bytes().partition(b"\n")
+    found = verifier(key.decode("utf-8", "replace"), where)
+    return Seen(found, *checkpoints.read(note, where))
+
+
+def check(path: Path, asked: Request, key: Verifier | None, signer: Signer | None, at: int, where: str) -> Seen:
+    """Take a checkpoint as the next, keep it in the state file before anything else, and return what is kept.
+
+    signer: the witness's own key, which cosigns. at: now, in seconds since 1970. One witness at a time uses the file;
+    what `accepted` refuses changes nothing.
+    """
+    with _alone(path):
+        found = accepted(seen(path), asked, key, where)
+        if signer is not None:
+            found = Seen(found.key, found.checkpoint, signer.cosign(found.note, at))
+        write(path, str(found).encode())
+    return found
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put bytes into a file, whole or not at all, and onto the disk."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
