@@ -9,29 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError
-from ledger.terms import built_in
 from projections import audit, credits, explain_claim
 from projections.availability import availability
 from projections.concerning import concern
 from projections.downtime import Downtime
 from projections.history import History
 from projections.judgement import Judgement
+from tests.bundles import CASES, line, story
 from tests.oracle.histories import as_ofs, uptime_histories
 from tests.support import entries, judged
 from tests.test_uptime_laws import readings
 
-CASES = [
-    ("incident:INC-1", "IncidentReported", {"customer": "acme", "service": "licence", "channel": "phone"}),
-    ("incident:INC-2", "IncidentReported", {"customer": "borealis", "service": "licence", "channel": "phone"}),
-]
-NOK = {"amount": "1000.00", "currency": "NOK"}
 UNWATCHED = {"uncovered_monitoring": "unavailable"}
-
-
-def line(stream: str, name: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
-    time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
-    head = {"specversion": "1.0", "source": "sla-ledger", "type": name, "subject": stream}
-    return {**head, "time": time, "recordedtime": time, "data": data}
 
 
 def told(data: st.DataObject) -> tuple[list[dict[str, Any]], datetime]:
@@ -43,7 +32,7 @@ def told(data: st.DataObject) -> tuple[list[dict[str, Any]], datetime]:
             lines.append(line(case[0], case[1], at, case[2]))
     for number in range(1, data.draw(st.integers(1, 3)) + 1):
         stream, at = f"claim:D-{number}", at + timedelta(hours=1)
-        asked = {
+        asked: dict[str, Any] = {
             "customer": data.draw(st.sampled_from(["acme", "borealis"])),
             "service": data.draw(st.sampled_from(["licence", "cloud-connect"])),
             "from": "2025-07-01",
@@ -110,53 +99,6 @@ def test_no_case_of_another_customer_is_among_them(data: st.DataObject) -> None:
         for case, _, said in CASES:
             if said["customer"] not in customers:
                 assert case not in needed.streams
-
-
-def story() -> list[dict[str, Any]]:
-    """A history in which every stream that a claim rests on matters, and some that it does not rest on."""
-    at = datetime(2024, 12, 1)
-    agreed = {"customer": "acme", "desk": "oslo", "services": [{"service": "licence", "monthly_fee": NOK}]}
-    other = agreed | {"customer": "borealis"}
-    asked = {"customer": "acme", "service": "licence", "from": "2025-01-01", "until": "2026-01-01"}
-    window = {"category": "planned", "from": "2025-03-01T00:00:00Z", "until": "2025-03-03T00:00:00Z", "reason": "x"}
-    gap = {"from": "2025-04-01T00:00:00Z", "until": "2025-04-02T00:00:00Z", "reason": "x"}
-    document = built_in().model_dump()
-    lines = [
-        line("terms:t", "TermsPosted", at, document),
-        line("agreement:acme", "AgreementSigned", at, agreed),
-        line("agreement:borealis", "AgreementSigned", at, other),
-        line("maintenance:M-1", "MaintenanceScheduled", at, window | {"services": ["licence"]}),
-        line("maintenance:M-2", "MaintenanceScheduled", at, window | {"services": ["support"]}),
-        line("maintenance:M-3", "MaintenanceScheduled", at, window | {"services": ["support"]}),
-        line("calendar:oslo", "HolidaysPublished", at, {"desk": "oslo", "dates": ["2025-05-17"]}),
-        line("incident:INC-1", *CASES[0][1:2], at, CASES[0][2]),
-        line("incident:INC-2", *CASES[1][1:2], at, CASES[1][2]),
-        *outage("outage:O-1", "all", "licence", 5, {"cause": "planned_maintenance", "maintenance": "maintenance:M-1"}),
-        *outage(
-            "outage:O-2", ["acme"], "licence", 7, {"cause": "planned_maintenance", "maintenance": "maintenance:M-2"}
-        ),
-        *outage("outage:O-3", ["borealis"], "licence", 8, {"cause": "failure"}),
-        *outage("outage:O-4", "all", "support", 9, {"cause": "failure"}),
-        line("monitoring:licence", "MonitoringGapRecorded", datetime(2025, 12, 1), gap),
-        line("monitoring:support", "MonitoringGapRecorded", datetime(2025, 12, 1), gap),
-        line("claim:C-0", "CreditRequested", datetime(2026, 2, 1), asked),
-    ]
-    decision = credits.assess(judged(lines, datetime(2026, 2, 1, tzinfo=UTC)), "claim:C-0").as_json()
-    granted = {"decision": decision | {"verdict": "granted"}, "decided_by": "finance"}
-    lines.append(line("claim:C-0", "CreditGranted", datetime(2026, 2, 1), granted))
-    lines.append(line("claim:C-1", "CreditRequested", datetime(2026, 2, 1), asked))  # never decided
-    return [*lines, line("claim:C", "CreditRequested", datetime(2026, 2, 2), asked | {"notified": ["incident:INC-1"]})]
-
-
-def outage(stream: str, customers: Any, service: str, month: int, cause: dict[str, Any]) -> list[dict[str, Any]]:
-    begin, who = datetime(2025, month, 3), {"decided_by": "noc", "reason": "x"}
-    down = {"services": [service], "customers": customers, "degree": "unavailable", "noticed_by": "staff"}
-    span = {"from": f"2025-{month:02}-03T00:00:00Z", "until": f"2025-{month:02}-06T00:00:00Z", "evidence": []}
-    return [
-        line(stream, "OutageReported", begin, down),
-        line(stream, "TimeframeDetermined", begin + timedelta(days=9), span | who),
-        line(stream, "OutageAttributed", begin + timedelta(days=9), cause | who),
-    ]
 
 
 def test_no_stream_could_be_left_out_and_none_more_is_needed() -> None:

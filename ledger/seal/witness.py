@@ -138,18 +138,21 @@ def seen(path: Path) -> Seen | None:
     return Seen(found, *checkpoints.read(note, where))
 
 
-def check(path: Path, asked: Request, key: Verifier | None, signer: Signer | None, at: int, where: str) -> Seen:
-    """Take a checkpoint as the next, keep it in the state file before anything else, and return what is kept.
+def check(
+    path: Path, asked: Request, key: Verifier | None, signer: Signer | None, at: int, where: str
+) -> tuple[Seen | None, Seen]:
+    """Take a checkpoint as the next and keep it in the state file; return what was kept before, and what is now.
 
     signer: the witness's own key, which cosigns. at: now, in seconds since 1970. One witness at a time uses the file;
     what `accepted` refuses changes nothing.
     """
     with _alone(path):
-        found = accepted(seen(path), asked, key, where)
+        last = seen(path)
+        found = accepted(last, asked, key, where)
         if signer is not None:
             found = Seen(found.key, found.checkpoint, signer.cosign(found.note, at))
         write(path, str(found).encode())
-    return found
+    return last, found
 
 
 def write(path: Path, data: bytes) -> None:
