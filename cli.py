@@ -37,6 +37,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
+    "seal": ("custody", "seal", "sign a checkpoint of all entries, for others to hold"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
     "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),

@@ -155,7 +155,7 @@ class Ledger(Application[str]):
             return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep the checkpoint of the first entries, and return the one that is kept for that size: the first one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
         with _storage_errors(self.where):
             return self.store.keep_checkpoint(size, note)
 

@@ -287,9 +287,9 @@ class EntryRecorder(SQLiteApplicationRecorder):
             return self._insert_events(c, decided(*self._before(c, facts)))
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
         with self.datastore.transaction(commit=True) as c:
-            c.execute("SELECT note FROM checkpoints WHERE size = ?", (size,))
+            c.execute("SELECT note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT 1", (size,))
             for row in c.fetchall():
                 return str(row["note"])
             c.execute("INSERT INTO checkpoints VALUES (?, ?)", (size, note))
