@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from ledger.seal import merkle
 from ledger.seal.bundle import Bundle, bundled
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import COSIGNATURE, Note, Signer
 from ledger.seal.roots import root_at
+from ledger.store.mapper import from_state
 from ledger.store.stream_record import StreamRecord
 from ledger.terms import built_in
 from projections import credits
@@ -34,6 +35,53 @@ def line(stream: str, name: str, at: datetime, data: dict[str, Any]) -> dict[str
     time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
     head = {"specversion": "1.0", "source": "sla-ledger", "type": name, "subject": stream}
     return {**head, "time": time, "recordedtime": time, "data": data}
+
+
+def sealed(
+    record: StreamRecord, size: int, *, by: Signer = LOG, witness: Signer | None = WITNESS
+) -> tuple[Checkpoint, Note]:
+    """A checkpoint of a ledger's first entries, as it is signed."""
+    said = Checkpoint(LOG.name, size, root_at(record, size))
+    note = by.sign(said.note())
+    return said, note if witness is None else witness.cosign(note, SEEN_AT)
+
+
+def decide(lines: list[dict[str, Any]], claim: str, at: datetime) -> dict[str, Any]:
+    """The line that decides a claim on all the lines before it; granted whatever comes out."""
+    record = StreamRecord(entries(lines))
+    root = b64encode(root_at(record, record.count())).decode()
+    decision = credits.assess(judged(lines, at.replace(tzinfo=UTC)), claim).as_json(root)
+    name = "CreditGranted" if decision["verdict"] == "granted" else "CreditRefused"
+    return line(claim, name, at, {"decision": decision, "decided_by": "finance"})
+
+
+@lru_cache(maxsize=1)
+def decided() -> StreamRecord:
+    """A ledger in which claim:C is decided on entries among those of others, and some more came after it."""
+    lines = list[dict[str, Any]]()
+    for number, told in enumerate(story()):
+        when = datetime.fromisoformat(told["time"]).replace(tzinfo=None)
+        lines.append(decide(lines, told["subject"], when) if "decision" in told["data"] else told)
+        other = {"customer": "borealis", "service": "support", "channel": "phone"}
+        lines += [line(f"incident:B-{number}-{k}", "IncidentReported", when, other) for k in range(2)]
+    lines.append(decide(lines, "claim:C", datetime(2026, 2, 3)))
+    late = [
+        *outage("outage:O-9", "all", "licence", 10, {"cause": "failure"}),
+        *outage("outage:O-8", "all", "support", 11, {"cause": "failure"}),
+    ]
+    return StreamRecord(entries([*lines, *late]))
+
+
+def bundle(record: StreamRecord | None = None, **changed: Any) -> Bundle:
+    """The bundle of claim:C, of a ledger that was sealed at its decision and at its end."""
+    record = record or decided()
+    found = [from_state(*row) for row in record.rows(10**9)]
+    history = History(found)
+    position = next(x.position for x in reversed(found) if x.stream == "claim:C")
+    positions = [x.position for x in history.of_streams(concern(history, "claim:C").streams).entries]
+    notes = [sealed(record, record.count()), sealed(record, position)]
+    given: dict[str, Any] = {"notes": notes, "keys": KEYS, "where": "ledger.db"} | changed
+    return bundled(record, "claim:C", position, positions, **given)
 
 
 def story() -> list[dict[str, Any]]:

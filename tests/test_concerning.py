@@ -67,7 +67,7 @@ def decided(judgement: Judgement, stream: str) -> list[Any]:
     return [
         outcome(lambda: credits.assess(judgement, stream).as_json()),
         outcome(lambda: [s.text() for s in explain_claim.claim(credits.assess(judgement, stream))]),
-        outcome(lambda: audit.audit(judgement, stream)),
+        outcome(lambda: audit.audit(judgement, stream, str)),
     ]
 
 

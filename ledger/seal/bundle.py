@@ -31,6 +31,7 @@ from ledger.terms import built_in_document
 from ledger.text import canonical_json
 
 FORMAT = 1
+DECISIONS = (CreditGranted, CreditRefused, CreditRevised)
 BUILT_IN = "terms-built-in.toml"
 HANDED = ("README.md", "check.go", "check_inclusion.py")
 
@@ -53,8 +54,8 @@ class Earlier:
 class Bundle:
     """What a bundle says. `decision` is the position of the entry that records the decision in force.
 
-    `basis` is the proof that the log continues the one whose root the decision names; empty where it names none. The
-    log's key is the first of `keys`. `handed` are the texts that another version of the program handed out.
+    `bases` are proofs, by size, that the log continues the one whose root a decision in it names. The log's key is the
+    first of `keys`. `handed` are the texts that another version of the program handed out.
     """
 
     claim: str
@@ -64,7 +65,7 @@ class Bundle:
     note: Note
     keys: tuple[Verifier, ...]
     earlier: tuple[Earlier, ...] = ()
-    basis: tuple[bytes, ...] = ()
+    bases: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
     program: str = field(default_factory=lambda: program())
     zone_data: str = IANA_VERSION
     handed: Mapping[str, bytes] | None = None
@@ -77,13 +78,20 @@ class Bundle:
     def decided(self) -> dict[str, Any] | None:
         """Return the decision that its entry records, None when there is no such entry of the claim."""
         event = next((x.event for x in self.said if x.position == self.decision and x.stream == self.claim), None)
-        return event.decision if isinstance(event, CreditGranted | CreditRefused | CreditRevised) else None
+        return event.decision if isinstance(event, DECISIONS) else None
+
+    def roots(self) -> list[tuple[int, str]]:
+        """Return the sizes and roots that decisions in the bundle name as their basis, in order of recording."""
+        decisions = [x.event.decision for x in self.said if isinstance(x.event, DECISIONS)]
+        bases = [x["basis"] for x in decisions if isinstance(x.get("basis"), dict)]
+        named = [(x.get("entries"), x.get("root")) for x in bases]
+        return [(size, root) for size, root in named if type(size) is int and isinstance(root, str)]
 
     def root_at(self, size: int) -> str | None:
         """Return the root over the first entries of the log in standard base64; None where the bundle proves none."""
-        basis = (self.decided() or {}).get("basis")
-        if isinstance(basis, dict) and basis.get("entries") == size and isinstance(basis.get("root"), str):
-            return str(basis["root"])
+        for decided_on, root in self.roots():
+            if decided_on == size:
+                return root
         known = [self.checkpoint, *(x.checkpoint for x in self.earlier)]
         return next((b64encode(x.root).decode() for x in known if x.size == size), None)
 
@@ -97,7 +105,7 @@ class Bundle:
             "checkpoint.txt": str(self.note).encode(),
             "vkeys.txt": _lines([str(key).encode() for key in self.keys]),
             "decision.json": f"{canonical_json(self.decided())}\n".encode(),
-            "basis.txt": hash_lines(self.basis).encode(),
+            **{f"basis-{size}.txt": hash_lines(proof).encode() for size, proof in self.bases},
             **{x.name: f"{hash_lines(x.proof)}\n{x.note}".encode() for x in self.earlier},
             **(self._handed() if self.handed is None else self.handed),
         }
@@ -129,7 +137,7 @@ class Bundle:
             ("ZONE_DATA", self.zone_data),
         ):
             found["README.md"] = found["README.md"].replace(f"@{name}@".encode(), str(value).encode())
-        if not any(isinstance(x.event, TermsPosted) for x in self.said):  # then those that the program brings along hold
+        if not any(isinstance(x.event, TermsPosted) for x in self.said):  # then the program's own hold
             found[BUILT_IN] = built_in_document().encode()
         return found
 
@@ -155,7 +163,7 @@ def bundled(
         if before[1].text != note.text:
             what = f"two checkpoints of {checkpoint.size} entries that differ: a fork, both signed by the log's key"
             raise LedgerBroken(where, what, "keep both, and look at all of the ledger: sla-ledger verify")
-        by_size[checkpoint.size] = checkpoint, before[1].signed(*kept.signatures)
+        by_size[checkpoint.size] = checkpoint, _signed(before[1].signed(*kept.signatures), keys, where)
     last, note = by_size[max(by_size)]
     found = proven(rows, last, positions, where)
     leaves = leaves_of(rows, last, where)
@@ -167,10 +175,8 @@ def bundled(
             raise LedgerBroken(where, what, "keep it, and look at all of the ledger: sla-ledger verify")
         earlier.append(Earlier(checkpoint, old, tuple(merkle.consistency(leaves, size))))
     made = Bundle(claim, decision, tuple(found), last, note, tuple(keys), tuple(earlier))
-    basis = (made.decided() or {}).get("basis")
-    if not isinstance(basis, dict) or not isinstance(basis.get("root"), str):
-        return made
-    return replace(made, basis=tuple(merkle.consistency(leaves, int(basis["entries"]))))
+    sizes = sorted({size for size, _ in made.roots() if 0 <= size <= last.size})
+    return replace(made, bases=tuple((size, tuple(merkle.consistency(leaves, size))) for size in sizes))
 
 
 def _signed(note: Note, keys: Sequence[Verifier], where: str) -> Note:

@@ -20,7 +20,7 @@ from ledger.text import strict_json
 
 NAMES = re.compile(
     r"README\.md|SHA256SUMS|manifest\.json|entries\.jsonl|leaves\.jsonl|proofs\.txt|checkpoint\.txt|decision\.json"
-    r"|basis\.txt|vkeys\.txt|check\.go|check_inclusion\.py|terms-(built-in|[1-9][0-9]{0,3})\.toml|earlier-(0|[1-9][0-9]{0,18})\.txt"
+    r"|basis-(0|[1-9][0-9]{0,18})\.txt|vkeys\.txt|check\.go|check_inclusion\.py|terms-(built-in|[1-9][0-9]{0,3})\.toml|earlier-(0|[1-9][0-9]{0,18})\.txt"
 )
 MAX_ENTRIES, MAX_KEYS, MAX_MANIFEST = 100_000, 20, 100_000
 _MANIFEST = {"format": int, "claim": str, "decision_entry": int, "program": str, "zone_data": str}
@@ -83,10 +83,16 @@ def _parsed(found: Mapping[str, bytes], where: str) -> Bundle:
         note,
         tuple(verifier(key.decode("utf-8", "replace"), "vkeys.txt") for key in keys),
         tuple(_earlier(found[name], name) for name in sorted(found, key=_size) if name.startswith("earlier-")),
-        hashes(found.get("basis.txt", b"").splitlines(), "basis.txt"),
+        tuple(
+            (int(name[6:-4]), hashes(found[name].splitlines(), name))
+            for name in sorted(found, key=_size)
+            if name.startswith("basis-")
+        ),
         manifest["program"],
         manifest["zone_data"],
-        None if manifest["program"] == program() else {name: found[name] for name in (*HANDED, BUILT_IN) if name in found},
+        None
+        if manifest["program"] == program()
+        else {name: found[name] for name in (*HANDED, BUILT_IN) if name in found},
     )
 
 
@@ -149,15 +155,15 @@ def _check_checkpoints(bundle: Bundle, where: str) -> None:
             raise bad(where, f"{x.name}: of the log {x.checkpoint.origin!r}, not of {last.origin!r}")
         if not _continues(last, x.checkpoint.size, x.checkpoint.root, x.proof):
             raise bad(where, f"{x.name}: the log of the last checkpoint does not continue it")
-    decision = bundle.decided()
-    if decision is None:
+    if bundle.decided() is None:
         raise bad(where, f"entry {bundle.decision}: no decision on {bundle.claim} is in the bundle")
-    basis = decision.get("basis")
-    size, root = (basis.get("entries"), basis.get("root")) if isinstance(basis, dict) else (None, None)
-    if type(size) is int and isinstance(root, str):
-        [raw] = hashes([root.encode()], f"{where}: decision.json")
-        if not _continues(last, size, raw, bundle.basis):
-            raise bad(where, f"basis.txt: the log does not continue the one of {size} entries that was decided on")
+    proofs = dict(bundle.bases)
+    for size, root in bundle.roots():
+        [raw] = hashes([root.encode()], f"{where}: the root of a decision")
+        if size not in proofs or not _continues(last, size, raw, proofs.pop(size)):
+            raise bad(
+                where, f"basis-{size}.txt: the log does not continue the one of {size} entries that was decided on"
+            )
 
 
 def _continues(last: Checkpoint, size: int, root: bytes, proof: tuple[bytes, ...]) -> bool:
@@ -177,6 +183,6 @@ def _check_signed(note: Note, keys: tuple[Verifier, ...], where: str) -> None:
 def _check_follows(bundle: Bundle, found: Mapping[str, bytes], where: str) -> None:
     """Check that every file is what follows from the rest."""
     made = bundle.files()
-    for name in sorted({*made, *found}):
+    for name in sorted({*made, *found} - {"SHA256SUMS"}):  # which fits what was found
         if made.get(name) != found.get(name):
             raise bad(where, f"{name}: it does not belong here, or is not what follows from the other files")

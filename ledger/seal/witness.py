@@ -103,7 +103,13 @@ def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str
     if new.origin != old.origin:
         raise BadNote(where, f"a checkpoint of {new.origin!r}, not of {old.origin!r}")
     _check_continues(old, asked, where)
-    return Seen(trusted, new, last.note.signed(*asked.note.signatures) if new == old else asked.note)
+    return Seen(trusted, new, _joined(asked.note, last.note) if new == old else asked.note)
+
+
+def _joined(note: Note, other: Note) -> Note:
+    """Return a note with those signatures of another copy of it that it lacks."""
+    there = {(x.name, x.key_id) for x in note.signatures}
+    return note.signed(*(x for x in other.signatures if (x.name, x.key_id) not in there))
 
 
 def _check_continues(old: Checkpoint, asked: Request, where: str) -> None:

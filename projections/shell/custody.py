@@ -58,11 +58,11 @@ def seal(
     if new_key is not None:
         if also or every:
             raise typer.BadParameter("a key is made alone, nothing is sealed", param_hint="--new-key")
-        _make_key(Path(key) if key else _default(for_writing=True), new_key)
+        _make_key(Path(key) if key else default_key(for_writing=True), new_key)
         return
     from ledger.seal import keys
 
-    files = [Path(key) if key else _default(), *map(Path, also or ())]
+    files = [Path(key) if key else default_key(), *map(Path, also or ())]
     note = _sealed(scope, [keys.read(file) for file in files], every)
     if note is not None:
         typer.echo(note.encode(), nl=False)  # the very bytes, whatever the terminal's encoding
@@ -94,7 +94,7 @@ def _sealed(scope: Scope, signers: list[Signer], every: int | None) -> str | Non
         return ledger.keep_checkpoint(size, note)
 
 
-def _default(*, for_writing: bool = False) -> Path:
+def default_key(*, for_writing: bool = False) -> Path:
     """Return where the key is kept unless a file is named; its folder is made when a key is to be put there."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "sla-ledger")
     if for_writing:

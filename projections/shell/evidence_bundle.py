@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +22,11 @@ from projections.audit import audit
 from projections.concerning import Concern, concern
 from projections.history import History
 from projections.shell import output
+from projections.shell.custody import default_key, of_the_ledger
 from projections.shell.outside import Checkpoints, VKeys, checkpoints_of, deliver, keys_of
 from projections.shell.plain_explanations import concerned
-from projections.shell.scope import Scope, reading, stream_id
+from projections.shell.roots import root_of
+from projections.shell.scope import Scope, stream_id
 
 if TYPE_CHECKING:
     from ledger.seal.checkpoints import Checkpoint
@@ -37,7 +40,7 @@ UNKNOWN = (
 )
 
 
-@reading
+@of_the_ledger
 def bundle(
     scope: Scope,
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")],
@@ -86,7 +89,6 @@ def bundle(
 def _keys(texts: Sequence[str], key: str | None) -> list[Verifier]:
     """Return the log's public key, that of the key file unless one is named, and then those of witnesses."""
     from ledger.seal import keys
-    from projections.shell.custody import default_key
 
     named = keys_of(texts)
     logs = [x for x in named if x.kind != COSIGNATURE]
@@ -118,7 +120,18 @@ def _kept(record: Record, key: Verifier) -> list[tuple[Checkpoint, Note]]:
     return [x for x in found if key.verified(x[1]) is not None]
 
 
-def verify_bundle(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def verify_bundle(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]) -> None:
+    """Check all of an evidence bundle and print what it shows; exit status 1 when the decision comes out otherwise.
+
+    Raises what `bundle_verdict` does.
+    """
+    found, lines = bundle_verdict(scope, checkpoints, vkeys)
+    output.thing(scope, found, lines)
+    if found["differences"]:
+        raise typer.Exit(1)
+
+
+def bundle_verdict(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Return what an evidence bundle shows, as JSON and as lines, once all of it has been checked.
 
     Raises LedgerBroken that names what is wrong, or when a checkpoint that is given tells another history; BadNote when
@@ -131,7 +144,8 @@ def verify_bundle(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]
     compared = [
         _compared(made, x, path, where) for x, path in zip(checkpoints_of(checkpoints), checkpoints, strict=True)
     ]
-    found = audit(scope.judgement(), made.claim)
+    judgement = scope.judgement()
+    found = audit(judgement, made.claim, partial(root_of, scope, judgement.history))
     result = {
         "bundle": scope.db,
         "claim": made.claim,
@@ -149,6 +163,15 @@ def verify_bundle(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]
         "unknown": list(UNKNOWN[bool(keys) :]),
     }
     return result, _told(result, made, compared)
+
+
+def check_pair(scope: Scope, customer: str | None, service: str | None) -> None:
+    """Raise LedgerError for a customer and service of which a bundle does not hold everything."""
+    pairs = concern(scope.history(), scope.bundle().claim).pairs
+    if (customer, service) not in pairs:
+        asked = " or ".join(f"--customer {c} --service {s}" for c, s in sorted(pairs))
+        what = f"it holds what concerns {scope.bundle().claim}: too little for the availability of others"
+        raise LedgerError(clean(scope.db), what, f"ask with {asked}")
 
 
 def _compared(made: Bundle, held: tuple[Checkpoint, Note], path: str, where: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, or - for standard input")]
+Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, a *.zip bundle, or -")]
 Format = Annotated[str | None, typer.Option(metavar="FORMAT", help="table, json, jsonl, csv or tsv")]
 Json = Annotated[bool, typer.Option("--json", help="short for --format json")]
 Scheduler = Annotated[
@@ -265,8 +265,8 @@ class Scope:
         if self.is_stream_file:
             raise LedgerError(
                 clean(self.db),
-                "a stream file is only read, never written",
-                "import it into a ledger: sla-ledger import",
+                f"a {'bundle' if self.is_bundle else 'stream file'} is only read, never written",
+                "record in the ledger" if self.is_bundle else "import it into a ledger: sla-ledger import",
             )
         return self.db
 

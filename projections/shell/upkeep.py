@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 
 from ledger.errors import LedgerError
 from projections.shell import output
+from projections.shell.outside import Checkpoints, VKeys
 from projections.shell.scope import READING_OPTIONS, Scheduler, Scope, reading, with_options
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def _over(scheduler: str, scope: Scope) -> Spread:
 @verifying
 def verify(
     scope: Scope,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="another ledger than --db, or a bundle")] = None,
     views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
+    checkpoint: Checkpoints = None,
+    vkey: VKeys = None,
 ) -> None:
     """Read every entry again: each can be read, none is missing. With --views, compare the views with a rebuild too.
 
@@ -72,6 +77,12 @@ def verify(
     Example:
       sla-ledger verify --views
     """
+    scope = scope if file is None else replace(scope, db=file)
+    if scope.is_bundle:
+        from projections.shell.evidence_bundle import verify_bundle
+
+        verify_bundle(scope, checkpoint or (), vkey or ())
+        return
     found: dict[str, Any] = {"entries": sum(1 for _ in scope.entries()), "views": None}
     lines = [f"{found['entries']} entries: each can be read, none is missing"]
     if views:

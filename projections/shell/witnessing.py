@@ -14,8 +14,9 @@ from ledger.errors import LedgerError
 from ledger.instants import seconds
 from ledger.text import clean
 from projections.shell import output
+from projections.shell.custody import of_the_ledger
 from projections.shell.outside import Checkpoints, VKeys, checkpoints_of, deliver, given, keys_of
-from projections.shell.scope import Scope, reading
+from projections.shell.scope import Scope
 
 if TYPE_CHECKING:
     from ledger.seal.checkpoints import Checkpoint
@@ -85,7 +86,7 @@ def check(
 
 
 @witness.command()
-@reading
+@of_the_ledger
 def request(
     scope: Scope,
     since: Annotated[int, typer.Option(metavar="SIZE", min=0, help="how many entries the witness has seen")],
@@ -136,7 +137,7 @@ def check_receipt(
     )
 
 
-@reading
+@of_the_ledger
 def receipt(
     scope: Scope,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="like incident:INC-1")],

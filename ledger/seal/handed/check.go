@@ -41,7 +41,7 @@ func main() {
 	last := signed(key, read("checkpoint.txt"))
 	count := checkEntries(last)
 	earlier := checkEarlier(key, last)
-	checkBasis(last)
+	checkBases(last)
 	fmt.Printf("%d entries are in the log %s of %d entries, signed by %s; %d earlier checkpoints are consistent with it\n",
 		count, last.origin, last.size, key, earlier)
 }
@@ -112,18 +112,24 @@ func checkEarlier(key string, last checkpoint) int {
 	return len(names)
 }
 
-// checkBasis checks that the root which the decision names is that of the log when it was made.
-func checkBasis(last checkpoint) {
-	var decision struct {
-		Basis struct {
-			Entries int64
-			Root    *string
+// checkBases checks that the root which a decision names is that of the log when it was made.
+func checkBases(last checkpoint) {
+	for _, line := range lines("entries.jsonl") {
+		var entry struct {
+			Data struct {
+				Decision struct {
+					Basis struct {
+						Entries int64
+						Root    *string
+					}
+				}
+			}
 		}
-	}
-	check(json.Unmarshal(read("decision.json"), &decision))
-	if basis := decision.Basis; basis.Root != nil {
-		proof := hashes(strings.Fields(string(read("basis.txt"))))
-		check(tlog.CheckTree(proof, last.size, last.root, basis.Entries, hashes([]string{*basis.Root})[0]))
+		check(json.Unmarshal([]byte(line), &entry))
+		if basis := entry.Data.Decision.Basis; basis.Root != nil {
+			proof := hashes(strings.Fields(string(read(fmt.Sprintf("basis-%d.txt", basis.Entries)))))
+			check(tlog.CheckTree(proof, last.size, last.root, basis.Entries, hashes([]string{*basis.Root})[0]))
+		}
 	}
 }
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +22,14 @@ def lines(name: str) -> list[bytes]:
     return [x.removesuffix(b"\n") for x in Path(name).read_bytes().splitlines(keepends=True)]
 
 
+def hashed(text: bytes) -> bytes:
+    """Return the hash that base64 holds; exit status 1 when it is not the one way to write it."""
+    raw = b64decode(text, validate=True)
+    if b64encode(raw) != text or len(raw) != 32:
+        sys.exit(f"REFUSED: not a hash: {text.decode('ascii', 'replace')}")
+    return raw
+
+
 def main() -> None:
     """Check every entry, and end with exit status 1 at the first that is not in the tree."""
     _, size, root, *_ = Path("checkpoint.txt").read_text("utf-8").split("\n")
@@ -31,11 +39,11 @@ def main() -> None:
         if sha256(entry).hexdigest() != said["payload"]:
             sys.exit(f"REFUSED: line {number} of entries.jsonl is not what its leaf says")
         base = sha256(b"\0" + leaf).digest()
-        path = [base, *(b64decode(x, validate=True) for x in proof.split())]
+        path = [base, *(hashed(x) for x in proof.split())]
         rule = [*sides(said["position"] - 1, int(size)), 0]
         given = InclusionProof("sha256", True, int(size), said["position"], rule, path)
         try:
-            verify_inclusion(base, b64decode(root, validate=True), given, said["position"], int(size), "sha256")
+            verify_inclusion(base, hashed(root.encode()), given, said["position"], int(size), "sha256")
         except InvalidProof as error:
             sys.exit(f"REFUSED: entry {said['position']}: {error}")
     sys.stdout.write(f"{len(entries)} entries are in the tree of {size} entries\n")
