@@ -42,7 +42,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "receipt": ("witnessing", "receipt", "a stream's entries with the proof that the log holds them"),
     "bundle": ("evidence_bundle", "bundle", "what an outsider needs to check a decision and make it again"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
-    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
+    "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """

@@ -24,8 +24,12 @@ HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a sta
 RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_COMMAND_IDS = """
+SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
+"""
 
 
 def another_format(made_by: int) -> tuple[str, str]:
@@ -62,6 +66,12 @@ class Record(Protocol):
 
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
 
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
@@ -194,6 +204,15 @@ class FileReader:
         found = self._read("SELECT leaf FROM stored_events WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
         return (row[0] for row in found)
 
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+        columns = _COLUMNS.replace("state", "state, leaf", 1)
+        return self._read(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+        return self._read(_COMMAND_IDS, up_to)
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
         return [row[0] for row in self._read("SELECT note FROM checkpoints ORDER BY size")]
@@ -220,8 +239,8 @@ class FileReader:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            if "malformed" in str(error) or "not a database" in str(error):
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if any(sign in str(error) for sign in ("malformed", "not a database", "decode")):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
                 raise LedgerBroken(str(self.path), f"the file is damaged: {error}", todo) from error
             todo = "check the disk and the file, then try again"
