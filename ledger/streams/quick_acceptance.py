@@ -79,7 +79,7 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
             else:
                 insort(facts, (at, version, fact))
                 here = _led(facts)
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, struct.error, OverflowError):
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, struct.error):
         return False
     return True
 
@@ -105,7 +105,7 @@ def _read(reading: _Reading, state: bytes, position: int, command_ids: list[tupl
 def _is_too_early(state: bytes) -> bool:
     """Return whether a fact was recorded long before it happened."""
     at, recorded_at = (datetime.fromisoformat(state[x].decode()) for x in (_TIME, _RECORDED_AT))
-    return at > recorded_at + CLOCK_TOLERANCE
+    return at - recorded_at > CLOCK_TOLERANCE
 
 
 class _Identifiers(dict[str, bool]):

@@ -87,6 +87,9 @@ def export(
 ) -> None:
     """Write every entry: a CloudEvents 1.0 JSON object a line, ready for import --verbatim.
 
+    A copy made of it has the same leaf hashes, so that checkpoints of the original hold for it; they do not travel
+    themselves: keep them beside the file, or seal the copy anew.
+
     \b
     Example:
       sla-ledger export --as cloudevents > history.jsonl
