@@ -20,12 +20,18 @@ import cli
 from ledger.entry import to_line
 from ledger.errors import LedgerBroken
 from ledger.seal import opening, packing
-from ledger.seal.bundle import Bundle, sums
+from ledger.seal.bundle import Bundle, bundled, sums
 from ledger.seal.notes import BadNote, Note
 from ledger.store.mapper import from_state
 from ledger.store.stream_record import StreamRecord
+from projections.concerning import concern
+from projections.history import History
+from projections.judgement import Judgement
 from tests.bundles import KEYS, LOG, OTHER, bundle, decided, sealed
+from tests.oracle.histories import as_ofs
 from tests.support import do, entries
+from tests.test_concerning import decided as decided_in
+from tests.test_concerning import told
 
 NOW = "2026-03-01T00:00:00Z"
 
@@ -192,6 +198,26 @@ def test_a_decision_that_does_not_come_out_again_exits_1(tmp_path: Path) -> None
 
     found = json.loads(result.stdout)
     assert (result.exit_code, found["result"], found["differences"][0]["field"]) == (1, "differs", "lost_percent")
+
+
+@given(st.data())
+def test_of_any_history_a_bundle_can_be_opened_and_its_audit_is_the_ledgers(data: st.DataObject) -> None:
+    lines, at = told(data)
+    record = StreamRecord(entries(lines))
+    whole = History([from_state(*row) for row in record.rows(10**9)])
+    for stream in whole.streams("claim"):
+        decision = next((x.position for x in reversed(whole.recorded(stream)) if hasattr(x.event, "decision")), None)
+        needed = concern(whole, stream)
+        if decision is None or needed.foreign:
+            continue
+        positions = [x.position for x in whole.of_streams(needed.streams).entries]
+        notes = [sealed(record, size) for size in (decision, record.count())]
+        handed = opened(bundled(record, stream, decision, positions, notes, KEYS, "x").files())
+        some = History(handed.said, handed.checkpoint.size)
+        as_of = data.draw(as_ofs(lines) | st.just(at))
+
+        first, second = (decided_in(Judgement(history, as_of), stream) for history in (whole, some))
+        assert first == second
 
 
 # ------------------------------------------------------------------------------------------------ changed bundles

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ledger.entry import to_line
 from ledger.errors import LedgerBroken, LedgerError
-from ledger.seal import checkpoints, merkle, proven, receipts, witness
+from ledger.seal import checkpoints, hash_lines, merkle, proven, receipts, witness
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf, leaf_bytes
 from ledger.seal.notes import COSIGNATURE, BadNote, Note, Signer, seen_at, verifier
@@ -190,7 +190,7 @@ def receipt(witnessed_by: Signer | None = WITNESS) -> Receipt:
     record = decided()
     said, note = sealed(record, record.count(), witness=witnessed_by)
     positions = [row[0] for row in record.rows(10**9) if row[1] == "outage:O-1"]
-    return Receipt(tuple(proven.proven(record, said, positions, "x")), said, note)
+    return Receipt(tuple(proven.proven(record, proven.leaves_of(record, said, "x"), said, positions, "x")), said, note)
 
 
 def test_a_receipt_is_read_as_it_was_written_and_holds() -> None:
@@ -210,7 +210,7 @@ def test_its_lines_and_checkpoint_make_a_tlog_proof() -> None:
 
     head, _, note = text.partition("\n\n")
     said, _ = checkpoints.read(note.encode(), "x")
-    index, hashes = int(head.split("\n")[1][6:]), witness.hashes([x.encode() for x in head.split("\n")[2:]], "x")
+    index, hashes = int(head.split("\n")[1][6:]), hash_lines.read([x.encode() for x in head.split("\n")[2:]], "x")
     assert merkle.includes(said.root, said.size, leaf(*entry.row), index, hashes)
 
 
@@ -258,14 +258,16 @@ def test_an_entry_that_was_changed_gets_no_receipt() -> None:
     said, _ = sealed(decided(), decided().count())
     positions = [row[0] for row in decided().rows(10**9) if row[1] == "outage:O-1"]
 
+    short = sealed(decided(), 5)[0]
+    leaves = proven.leaves_of(record, said, "x")
     with pytest.raises(LedgerBroken, match="not what its leaf hash was taken of"):
-        proven.proven(record, said, positions, "x")
+        proven.proven(record, leaves, said, positions, "x")
     with pytest.raises(LedgerBroken, match="its end was cut off"):
-        proven.proven(decided(), Checkpoint(LOG.name, 10**6, said.root), positions, "x")
+        proven.leaves_of(record, Checkpoint(LOG.name, 10**6, said.root), "x")
     with pytest.raises(LedgerBroken, match="the history was changed"):
-        proven.proven(decided(), Checkpoint(LOG.name, said.size, bytes(32)), positions, "x")
+        proven.proven(decided(), leaves, Checkpoint(LOG.name, said.size, bytes(32)), positions, "x")
     with pytest.raises(LedgerError, match="came after the checkpoint"):
-        proven.proven(decided(), sealed(decided(), 5)[0], positions, "x")
+        proven.proven(decided(), leaves[:5], short, positions, "x")
 
 
 # ------------------------------------------------------------------------------------------------ commands

@@ -21,11 +21,10 @@ from tzdata import IANA_VERSION
 from ledger.entry import Entry
 from ledger.errors import LedgerBroken
 from ledger.events import CreditGranted, CreditRefused, CreditRevised, TermsPosted
-from ledger.seal import merkle
+from ledger.seal import hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import BadNote, Note, Verifier
 from ledger.seal.proven import Proven, Rows, leaves_of, proven
-from ledger.seal.witness import hash_lines
 from ledger.store.mapper import from_state
 from ledger.terms import built_in_document
 from ledger.text import canonical_json
@@ -105,8 +104,8 @@ class Bundle:
             "checkpoint.txt": str(self.note).encode(),
             "vkeys.txt": _lines([str(key).encode() for key in self.keys]),
             "decision.json": f"{canonical_json(self.decided())}\n".encode(),
-            **{f"basis-{size}.txt": hash_lines(proof).encode() for size, proof in self.bases},
-            **{x.name: f"{hash_lines(x.proof)}\n{x.note}".encode() for x in self.earlier},
+            **{f"basis-{size}.txt": hash_lines.written(proof).encode() for size, proof in self.bases},
+            **{x.name: f"{hash_lines.written(x.proof)}\n{x.note}".encode() for x in self.earlier},
             **(self._handed() if self.handed is None else self.handed),
         }
         posted = [x.event for x in self.said if isinstance(x.event, TermsPosted)]
@@ -165,8 +164,8 @@ def bundled(
             raise LedgerBroken(where, what, "keep both, and look at all of the ledger: sla-ledger verify")
         by_size[checkpoint.size] = checkpoint, _signed(before[1].signed(*kept.signatures), keys, where)
     last, note = by_size[max(by_size)]
-    found = proven(rows, last, positions, where)
     leaves = leaves_of(rows, last, where)
+    found = proven(rows, leaves, last, positions, where)
     earlier = []
     for size in sorted(by_size)[:-1]:
         checkpoint, old = by_size[size]

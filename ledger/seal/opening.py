@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledger.errors import LedgerBroken, LedgerError
-from ledger.seal import checkpoints, merkle, packing
+from ledger.seal import checkpoints, hash_lines, merkle, packing
 from ledger.seal.bundle import BUILT_IN, FORMAT, HANDED, Bundle, Earlier, program, sums
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import BadNote, Note, Verifier, verifier
 from ledger.seal.packing import bad
 from ledger.seal.proven import read
-from ledger.seal.witness import hashes
 from ledger.store.mapper import to_state
 from ledger.streams.acceptance import Streams
 from ledger.text import strict_json
@@ -84,7 +83,7 @@ def _parsed(found: Mapping[str, bytes], where: str) -> Bundle:
         tuple(verifier(key.decode("utf-8", "replace"), "vkeys.txt") for key in keys),
         tuple(_earlier(found[name], name) for name in sorted(found, key=_size) if name.startswith("earlier-")),
         tuple(
-            (int(name[6:-4]), hashes(found[name].splitlines(), name))
+            (int(name[6:-4]), hash_lines.read(found[name].splitlines(), name))
             for name in sorted(found, key=_size)
             if name.startswith("basis-")
         ),
@@ -117,7 +116,7 @@ def _lines(found: Mapping[str, bytes], name: str, where: str) -> list[bytes]:
 
 def _earlier(data: bytes, name: str) -> Earlier:
     lines, _, note = (b"\n" + data).partition(b"\n\n")
-    return Earlier(*checkpoints.read(note, name), hashes(lines.split(b"\n")[1:], name))
+    return Earlier(*checkpoints.read(note, name), hash_lines.read(lines.split(b"\n")[1:], name))
 
 
 def _size(name: str) -> tuple[int, str]:
@@ -159,7 +158,7 @@ def _check_checkpoints(bundle: Bundle, where: str) -> None:
         raise bad(where, f"entry {bundle.decision}: no decision on {bundle.claim} is in the bundle")
     proofs = dict(bundle.bases)
     for size, root in bundle.roots():
-        [raw] = hashes([root.encode()], f"{where}: the root of a decision")
+        [raw] = hash_lines.read([root.encode()], f"{where}: the root of a decision")
         if size not in proofs or not _continues(last, size, raw, proofs.pop(size)):
             raise bad(
                 where, f"basis-{size}.txt: the log does not continue the one of {size} entries that was decided on"

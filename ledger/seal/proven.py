@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.errors import LedgerBroken, LedgerError
-from ledger.seal import merkle
+from ledger.seal import hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf, leaf_bytes
-from ledger.seal.witness import hashes
 from ledger.store.reading import Stored
 
 MAX_STATE, MAX_LEAF = 4_000_000, 1_000  # bytes
@@ -54,12 +53,15 @@ class Proven:
         return merkle.includes(checkpoint.root, checkpoint.size, leaf(*self.row), self.row[0] - 1, self.proof)
 
 
-def proven(rows: Rows, checkpoint: Checkpoint, positions: Iterable[int], where: str) -> list[Proven]:
+def proven(
+    rows: Rows, leaves: Sequence[bytes], checkpoint: Checkpoint, positions: Iterable[int], where: str
+) -> list[Proven]:
     """Return the entries at these positions, in ascending order, with proofs that lead to a checkpoint's root.
 
-    Raises LedgerError when the checkpoint does not cover them, LedgerBroken when the ledger does not lead to its root.
+    leaves: all that the checkpoint covers. Raises LedgerError when it does not cover the entries, LedgerBroken when the
+    leaves do not lead to its root, or when an entry is not what its leaf hash was taken of.
     """
-    leaves, wanted = leaves_of(rows, checkpoint, where), sorted(set(positions))
+    wanted = sorted(set(positions))
     if wanted and wanted[-1] > checkpoint.size:
         what = f"entry {wanted[-1]} came after the checkpoint of {checkpoint.size} entries"
         raise LedgerError(where, what, "seal the ledger first: sla-ledger seal --key FILE")
@@ -110,7 +112,7 @@ def read(leaf_line: bytes, state: bytes, proof_line: bytes, where: str) -> Prove
     row = (int(position), stream.decode(), int(version), name.decode(), state)
     if leaf_bytes(*row) != leaf_line:
         raise _bad(where, f"entry {row[0]}: its leaf is not that of the bytes that are shown: one of them was changed")
-    return Proven(row, hashes(proof_line.split(b" ") if proof_line else (), where))
+    return Proven(row, hash_lines.read(proof_line.split(b" ") if proof_line else (), where))
 
 
 def _other_root(checkpoint: Checkpoint, where: str) -> LedgerBroken:

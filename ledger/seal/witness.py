@@ -7,20 +7,22 @@ read is a checkpoint, or the request that carries the proof with it: the body of
 
 from __future__ import annotations
 
-import fcntl
 import os
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.errors import LedgerBroken, LedgerError
-from ledger.seal import checkpoints, merkle
+from ledger.seal import checkpoints, hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import BadNote, Note, Signer, Verifier, verifier
 
-MOST_HASHES = 63  # of a proof: what tlog-witness allows, and what any tree needs
+try:
+    import fcntl
+except ImportError:  # not on this system: a witness is run once at a time there
+    fcntl = None  # type: ignore[assignment]
+
 MAX_STATE = 1_000_000
 
 
@@ -34,7 +36,7 @@ class Request:
     proof: tuple[bytes, ...] = ()
 
     def __str__(self) -> str:
-        return "" if self.old is None else f"old {self.old}\n{hash_lines(self.proof)}\n{self.note}"
+        return "" if self.old is None else f"old {self.old}\n{hash_lines.written(self.proof)}\n{self.note}"
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,7 @@ def request(data: bytes, where: str) -> Request:
     if len(size) > 19 or str(int(size)).encode() != size:
         raise BadNote(where, "not a request to a witness: its first line names no size")
     lines, _, note = (b"\n" + rest).partition(b"\n\n")
-    return Request(*checkpoints.read(note, where), int(size), hashes(lines.split(b"\n")[1:], where))
-
-
-def hashes(lines: Sequence[bytes], where: str) -> tuple[bytes, ...]:
-    """Return the hashes of a proof, of which each line is one in standard base64. Raises BadNote."""
-    if len(lines) > MOST_HASHES:
-        raise BadNote(where, f"a proof of {len(lines)} hashes; {MOST_HASHES} at most")
-    found = []
-    for line in lines:
-        try:
-            raw = b64decode(line, validate=True)
-        except ValueError:
-            raw = b""
-        if len(raw) != 32 or b64encode(raw) != line:
-            raise BadNote(where, "not a proof: a line of it is not a hash in base64")
-        found.append(raw)
-    return tuple(found)
-
-
-def hash_lines(proof: Sequence[bytes]) -> str:
-    """Return the hashes of a proof, a line each."""
-    return "".join(f"{b64encode(x).decode()}\n" for x in proof)
+    return Request(*checkpoints.read(note, where), int(size), hash_lines.read(lines.split(b"\n")[1:], where))
 
 
 def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str) -> Seen:
@@ -183,7 +164,8 @@ def write(path: Path, data: bytes) -> None:
 def _alone(path: Path) -> Iterator[None]:
     lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)

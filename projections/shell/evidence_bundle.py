@@ -13,7 +13,7 @@ from tzdata import IANA_VERSION
 
 from ledger.errors import LedgerBroken, LedgerError, NotFound
 from ledger.seal import checkpoints as sealed
-from ledger.seal import packing
+from ledger.seal import opening, packing
 from ledger.seal.bundle import Bundle, bundled, program
 from ledger.seal.notes import COSIGNATURE, BadNote, Verifier
 from ledger.text import clean
@@ -63,6 +63,8 @@ def bundle(
       sla-ledger bundle claim:2025 -o claim-2025.zip
       sla-ledger bundle claim:2025 -o claim-2025.zip --checkpoint cosigned --vkey log.vkey --vkey witness.vkey
     """
+    if not out.endswith(".zip") and out != "-":
+        raise typer.BadParameter(f"{clean(out)}: a name that ends in .zip", param_hint="-o")
     stream, keys = stream_id(claim, "claim"), _keys(vkey or (), key)
     with closing(scope.record()) as record:
         held = [*checkpoints_of(checkpoint or ()), *_kept(record, keys[0])]
@@ -79,7 +81,9 @@ def bundle(
         first = min(x[0].size for x in held if x[0].size >= decision)
         notes = [x for n, x in enumerate(held) if n < len(checkpoint or ()) or x[0].size in (first, size)]
         made = bundled(record, stream, decision, positions, notes, keys, clean(scope.db))
-    deliver(packing.packed(made.files()), out)
+    data = packing.packed(made.files())
+    opening.checked(data, f"the bundle of {stream}")  # what would be refused is not handed out
+    deliver(data, out)
     last = made.checkpoint
     output.note(
         f"{out}: {len(made.entries)} entries of the {last.size} that {last.origin} had, the decision is {decision}"

@@ -160,7 +160,8 @@ def receipt(
         positions = [x.position for x in scope.history(streams=[stream]).recorded(stream) if x.position <= last.size]
         if not positions:
             raise LedgerError(clean(stream), f"no entry of it is among the first {last.size}", "seal the ledger first")
-        found = Receipt(tuple(proven.proven(record, last, positions, clean(scope.db))), last, note)
+        leaves = proven.leaves_of(record, last, clean(scope.db))
+        found = Receipt(tuple(proven.proven(record, leaves, last, positions, clean(scope.db))), last, note)
     deliver(bytes(found), out)
 
 
