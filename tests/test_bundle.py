@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import cli
 from ledger.entry import to_line
 from ledger.errors import LedgerBroken
-from ledger.seal import opening, packing
+from ledger.seal import opening, packing, witness
 from ledger.seal.bundle import Bundle, bundled, sums
 from ledger.seal.notes import BadNote, Note
 from ledger.store.mapper import from_state
@@ -318,6 +318,7 @@ def test_what_is_wrong_is_named(made: Bundle) -> None:
         (replace(made, entries=(*made.entries[:-1], forged)).files(), f"entry {position}: its proof does not lead"),
         (replace(made, entries=made.entries[:10] + made.entries[11:]).files(), "is missing before it"),
         (replace(made, note=other).files(), "not signed first by the log's key"),
+        (replace(made, note=LOG.sign(Note(made.note.text + "more\n"))).files(), "lines after the root"),
         (replace(made, note=Note(made.note.text, made.note.signatures[::-1])).files(), "not signed first"),
         (replace(made, keys=made.keys[:1]).files(), "a signature by a key that vkeys.txt does not name"),
         (replace(made, keys=(OTHER.verifier(), *made.keys[1:])).files(), "not signed first by the log's key"),
@@ -454,3 +455,42 @@ def test_a_request_that_names_another_customers_case_gives_no_bundle(tmp_path: P
 
     assert "incident:INC-2" in told.stderr
     assert not (tmp_path / "b.zip").exists()
+
+
+# ------------------------------------------------------------------------------------------------ from each store
+
+
+def test_a_copy_in_postgresql_gives_the_same_bytes(ledger: Path, emptied: str, tmp_path: Path) -> None:
+    """The checkpoint of one store is that of the other, and so is everything that is handed out."""
+    held, key = tmp_path / "held", str(LOG.verifier())
+    held.write_text(str(sealed(decided(), decided().count())[1]))
+    given_alike = ["--checkpoint", str(held)]
+    handed = list[tuple[bytes, bytes, str]]()
+    stores: list[Path | str] = [tmp_path / "ledger.db", emptied]
+    for n, db in enumerate(stores):
+        do(db, "import", "--verbatim", str(ledger))
+        claim, receipt = tmp_path / f"{n}.zip", tmp_path / f"{n}.receipt"
+        do(db, "bundle", "claim:C", "-o", str(claim), "--vkey", key, *given_alike, now=NOW)
+        do(db, "receipt", "outage:O-1", "-o", str(receipt), *given_alike, now=NOW)
+        request = do(db, "witness", "request", "--since", "40", *given_alike, now=NOW).stdout
+        handed.append((claim.read_bytes(), receipt.read_bytes(), request))
+
+    assert handed[0] == handed[1]
+    assert witness.request(handed[0][2].encode(), "x").old == 40
+
+
+def test_a_sealed_ledger_gives_a_bundle_by_its_own_key(ledger: Path, tmp_path: Path) -> None:
+    db, key, out = tmp_path / "ledger.db", str(tmp_path / "seal.key"), tmp_path / "claim.zip"
+    do(db, "import", "--verbatim", str(ledger))
+    vkey = do(db, "seal", "--new-key", "example.com/ledger", "--key", key).stdout.strip()
+    do(db, "bundle", "claim:C", "-o", str(out), "--key", key, code=1, now=NOW)
+    do(db, "seal", "--key", key)
+
+    do(db, "bundle", "claim:C", "-o", str(out), "--key", key, now=NOW)
+    first = out.read_bytes()
+    do(db, "bundle", "claim:C", "-o", str(out), "--key", key, now=NOW)
+
+    assert out.read_bytes() == first
+    assert "reproduced" in do(db, "verify", str(out), "--vkey", vkey, now=NOW).stdout
+    do(db, "bundle", "claim:C-1", "-o", str(out), "--key", key, code=1, now=NOW)
+    do(db, "bundle", "claim:C", "-o", str(tmp_path / "claim"), "--key", key, code=2, now=NOW)

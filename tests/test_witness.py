@@ -8,6 +8,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -131,6 +132,28 @@ def test_the_state_is_kept_before_anything_is_said_and_a_refusal_changes_nothing
         witness.check(path, asked(100, 150), None, WITNESS, SEEN_AT, "x")
     assert path.read_bytes() == state
     assert sorted(x.name for x in tmp_path.iterdir()) == ["acme.state", "acme.state.lock"]
+
+
+def test_signatures_that_anybody_can_add_are_not_kept(tmp_path: Path) -> None:
+    """With a hundred of them the state could not be read again, and the witness would have to begin anew."""
+    path, (said, note) = tmp_path / "acme.state", signed(100)
+    full = Note(note.text, (*note.signatures, *(replace(note.signatures[0], name=f"x{n}") for n in range(99))))
+
+    _, kept = witness.check(path, Request(said, full), KEY, WITNESS, SEEN_AT, "x")
+
+    assert [x.name for x in kept.note.signatures] == [LOG.name, WITNESS.name]
+    assert witness.seen(path) == kept
+    long = LOG.sign(Note(said.note().text + "x" * witness.MAX_STATE + "\n"))
+    with pytest.raises(BadNote, match="not be read again"):
+        witness.check(path, Request(said, long), None, WITNESS, SEEN_AT, "x")
+    assert witness.seen(path) == kept
+
+
+def test_what_a_screen_would_not_show_is_refused() -> None:
+    hidden = LOG.sign(Checkpoint("example.com/\u202eledger", 5, bytes(32)).note())
+
+    with pytest.raises(BadNote, match="would not be seen"):
+        witness.request(str(hidden).encode(), "x")
 
 
 def test_a_state_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,9 +147,9 @@ def _check_entries(bundle: Bundle, where: str) -> None:
 def _check_checkpoints(bundle: Bundle, where: str) -> None:
     """Check every signature, and that the log of the last checkpoint continues those of the others."""
     last = bundle.checkpoint
-    _check_signed(bundle.note, bundle.keys, f"{where}: checkpoint.txt")
+    _check_signed(last, bundle.note, bundle.keys, f"{where}: checkpoint.txt")
     for x in bundle.earlier:
-        _check_signed(x.note, bundle.keys, f"{where}: {x.name}")
+        _check_signed(x.checkpoint, x.note, bundle.keys, f"{where}: {x.name}")
         if x.checkpoint.origin != last.origin:
             raise bad(where, f"{x.name}: of the log {x.checkpoint.origin!r}, not of {last.origin!r}")
         if not _continues(last, x.checkpoint.size, x.checkpoint.root, x.proof):
@@ -169,8 +169,10 @@ def _continues(last: Checkpoint, size: int, root: bytes, proof: tuple[bytes, ...
     return merkle.is_consistent(size, root, last.size, last.root, proof)
 
 
-def _check_signed(note: Note, keys: tuple[Verifier, ...], where: str) -> None:
+def _check_signed(said: Checkpoint, note: Note, keys: tuple[Verifier, ...], where: str) -> None:
     """Check that the log's key signed first, and that every other signature is good and of a key that is named."""
+    if note.text != said.note().text:
+        raise BadNote(where, "lines after the root, which nobody here can read")
     signed = [key for key in keys if key.verified(note) is not None]
     ids = [(x.name, x.key_id) for x in note.signatures]
     if ids[:1] != [(keys[0].name, keys[0].key_id)]:

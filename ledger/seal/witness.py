@@ -17,13 +17,14 @@ from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal import checkpoints, hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import BadNote, Note, Signer, Verifier, verifier
+from ledger.text import clean
 
 try:
     import fcntl
 except ImportError:  # not on this system: a witness is run once at a time there
     fcntl = None  # type: ignore[assignment]
 
-MAX_STATE = 1_000_000
+MAX_STATE = 100_000  # of bytes; a checkpoint has some hundreds
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Seen:
 def request(data: bytes, where: str) -> Request:
     """Return what a file asks a witness to see: a checkpoint, or an add-checkpoint request. Raises BadNote."""
     first, _, rest = data.partition(b"\n")
+    if any(clean(line) != line for line in data.decode("utf-8", "replace").split("\n")):
+        raise BadNote(where, "not a checkpoint: it holds characters that would not be seen on a screen")
     size = first.removeprefix(b"old ")
     if size == first or not size.isdigit():
         return Request(*checkpoints.read(data, where))
@@ -68,6 +71,7 @@ def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str
 
     last: what it remembered, None the first time, when a key has to be given. Raises BadNote when the log's key did not
     sign it, LedgerBroken for a rollback and for a fork, LedgerError when there is no proof from what was seen last.
+    Signatures of others, which anybody can add, are not kept.
     """
     new = asked.checkpoint
     trusted = last.key if last else key
@@ -76,21 +80,14 @@ def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str
         raise BadNote(where, "the first checkpoint of a log whose key is not known yet", todo)
     if key is not None and key != trusted:
         raise BadNote(where, f"another key than the one seen before, {trusted}", "ask the log's owner why it changed")
-    if trusted.verified(asked.note) is None:
+    signature = trusted.verified(asked.note)
+    if signature is None:
         raise BadNote(where, f"not signed by the log's key, {trusted}")
-    if last is None:
-        return Seen(trusted, new, asked.note)
-    old = last.checkpoint
-    if new.origin != old.origin:
-        raise BadNote(where, f"a checkpoint of {new.origin!r}, not of {old.origin!r}")
-    _check_continues(old, asked, where)
-    return Seen(trusted, new, _joined(asked.note, last.note) if new == old else asked.note)
-
-
-def _joined(note: Note, other: Note) -> Note:
-    """Return a note with those signatures of another copy of it that it lacks."""
-    there = {(x.name, x.key_id) for x in note.signatures}
-    return note.signed(*(x for x in other.signatures if (x.name, x.key_id) not in there))
+    if last is not None and new.origin != last.checkpoint.origin:
+        raise BadNote(where, f"a checkpoint of {new.origin!r}, not of {last.checkpoint.origin!r}")
+    if last is not None:
+        _check_continues(last.checkpoint, asked, where)
+    return Seen(trusted, new, Note(asked.note.text, (signature,)))
 
 
 def _check_continues(old: Checkpoint, asked: Request, where: str) -> None:
@@ -117,12 +114,15 @@ def seen(path: Path) -> Seen | None:
     """Return what a state file remembers, None when there is none yet. Raises BadNote for another file."""
     if not path.exists():
         return None
-    where = str(path)
     if not path.is_file() or path.stat().st_size > MAX_STATE:
-        raise BadNote(where, "not the state of a witness", "name another file")
-    key, _, note = path.read_bytes().partition(b"\n")
-    found = verifier(key.decode("utf-8", "replace"), where)
-    return Seen(found, *checkpoints.read(note, where))
+        raise BadNote(str(path), "not the state of a witness", "name another file")
+    return remembered(path.read_bytes(), str(path))
+
+
+def remembered(data: bytes, where: str) -> Seen:
+    """Return what the bytes of a state file say: the log's key in the first line, then the checkpoint seen last."""
+    key, _, note = data.partition(b"\n")
+    return Seen(verifier(key.decode("utf-8", "replace"), where), *checkpoints.read(note, where))
 
 
 def check(
@@ -138,7 +138,10 @@ def check(
         found = accepted(last, asked, key, where)
         if signer is not None:
             found = Seen(found.key, found.checkpoint, signer.cosign(found.note, at))
-        write(path, str(found).encode())
+        state = str(found).encode()
+        if len(state) > MAX_STATE or remembered(state, where) != found:  # or it would begin anew some day
+            raise BadNote(where, "a checkpoint that could be written down but not be read again")
+        write(path, state)
     return last, found
 
 
