@@ -62,11 +62,11 @@ def said(entries: list[Entry]) -> Iterator[e.Event]:
     entries: all of the stream's, in order of version.
     """
     for entry in entries:
-        if isinstance(entry.event, e.EntryCorrected):
+        if not isinstance(entry.event, e.EntryCorrected):
+            yield entry.event
+        elif 1 <= entry.event.version <= len(entries):
             where = f"{entry.stream}, entry {entry.position}"
             yield corrected_event(entry.event, entries[entry.event.version - 1], where)
-        else:
-            yield entry.event
 
 
 def _pairs(history: History, claim: str) -> set[Pair]:

@@ -210,6 +210,9 @@ class Scope:
         """Return the rows and leaf hashes of the ledger or stream file, to be closed after use."""
         if not self.is_stream_file:
             return self.reader()
+        if self.is_bundle:
+            what = "a bundle holds the proofs of its own entries, not the tree that others are made from"
+            raise LedgerError(clean(self.db), what, "name the ledger: --db")
         from ledger.store.stream_record import StreamRecord
 
         return StreamRecord(self.entries())
