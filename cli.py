@@ -43,6 +43,10 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "bundle": ("evidence_bundle", "bundle", "what an outsider needs to check a decision and make it again"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
     "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
+    "doctor": ("doctor", "doctor", "what is wrong with the installation or the ledger, and what to do"),
+    "backup": ("backup", "backup", "a verified copy, while others go on recording"),
+    "privacy": ("privacy", "privacy", "summaries under seal: turn it on, see for whom it is"),
+    "forget": ("privacy", "forget", "destroy the key of a customer's sealed summaries"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """

@@ -19,6 +19,7 @@ from ledger.seal.notes import Signer
 from ledger.store.address import reader_at
 from ledger.store.reading import Stored
 from ledger.store.stream_file import read
+from projections.views.tables import sealed as sealed_row
 from tests.benchmarks import history
 from tests.support import do
 
@@ -198,6 +199,17 @@ def test_what_was_changed_is_named_with_its_position(db: Path, attack: Attack) -
     assert position in (None, first(found)[0])
 
 
+def test_what_lies_before_a_gap_is_compared_with_checkpoints(db: Path) -> None:
+    with opened(db) as connection:
+        delete_middle(connection)
+
+    found = verified(db, code=4)
+
+    [told] = [f["what"] for f in found["findings"] if f["check"] == "kept_checkpoints"]
+    assert "size 203" in told
+    assert "cannot be compared" in told
+
+
 # Attacks that only a checkpoint held outside tells
 
 
@@ -343,6 +355,14 @@ def test_a_checkpoint_that_was_deleted_in_the_ledger_is_missed(db: Path, outside
     assert verified(db, "--vkey", str(KEY.verifier()))["remarks"] == []
 
 
+def test_a_file_may_hold_checkpoints_in_a_row(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("".join(sealed(db, size) for size in (1, 64, 150)))
+
+    found = verified(db, "--checkpoint", str(tmp_path / "checkpoints"), "--vkey", str(KEY.verifier()))
+
+    assert {c["check"]: c["count"] for c in found["checks"]}["given_checkpoints"] == 3
+
+
 def test_a_checkpoint_that_is_none_is_refused(db: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint").write_text("nothing of the kind\n")
 
@@ -473,6 +493,25 @@ def test_two_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert verified(path, code=4) == alone
     assert alone["first_bad"]["position"] == 1000
+
+
+def test_availability_that_is_kept_is_judged_anew_where_it_holds(db: Path) -> None:
+    """A year that is over, and one that goes on; a falsified finding is told though its row's seal is right."""
+    for year in ("2025", "2026"):
+        do(db, "availability", "--year", year)
+    kept = json.loads(do(db, "--json", "verify", "--views").stdout)["views"]["differences"]
+    with contextlib.closing(sqlite3.connect(f"{db}.views")) as views, views:
+        found = views.execute("SELECT * FROM availability WHERE year = 2025 LIMIT 1").fetchone()
+        falsified = sealed_row((*found[:-2], found[-2].replace('"counted_seconds":', '"counted_seconds":1', 1)))
+        views.execute(
+            "UPDATE availability SET finding = ?, seal = ? WHERE year = 2025 AND place = ?", (*falsified[-2:], found[1])
+        )
+
+    differences = json.loads(do(db, "--json", "verify", "--views", code=1).stdout)["views"]["differences"]
+
+    assert kept == []
+    assert len(differences) > 0
+    assert all(d.startswith("availability 2025, at ") for d in differences)
 
 
 def test_verifying_writes_nothing(db: Path, outside: list[str]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 
 from ledger.memory import without_cycles
 from ledger.seal.leaves import RECORDED_AT, leaf
 from ledger.seal.merkle import EMPTY, Frontier
 from ledger.store.reading import Sealed
 
-AT_ONCE = 8192  # leaves that go into the tree together
+AT_ONCE = 1024  # entries that are looked at together
 MOST_GAPS = 1000
 Progress = Callable[[int], None]
 
@@ -38,33 +39,32 @@ def walked(entries: Iterable[Sealed], sizes: Iterable[int], progress: Progress =
 
     The tree is made of what the entries say now, not of the leaves that are kept.
     """
-    found, tree, fresh = Walk(), Frontier(), list[bytes]()
+    found, tree, rows = Walk(), Frontier(), iter(entries)
     wanted = sorted(set(sizes), reverse=True)
     if wanted and not wanted[-1]:
         found.roots[wanted.pop()] = EMPTY
-    next_wanted = wanted.pop() if wanted else 0
-    expected, recorded_at = 0, b""
-    for position, stream, version, name, state, kept in entries:
-        expected += 1
-        if position != expected:
-            if len(found.gaps) < MOST_GAPS:
-                found.gaps.append((expected, position))
-            expected = position
-        made = leaf(position, stream, version, name, state)
-        if made != kept:
-            found.changed.append(position)
-        if (now := state[RECORDED_AT]) < recorded_at:
-            found.backwards += 1
-            found.first_backwards = found.first_backwards or position
-        recorded_at = now
-        found.entries += 1
-        fresh.append(made)
-        if len(fresh) == AT_ONCE or position == next_wanted:
-            progress(position)
-            if not found.gaps:
-                tree.extend(fresh)
-                if position == next_wanted:
-                    found.roots[position] = tree.root()
-                    next_wanted = wanted.pop() if wanted else 0
-            fresh.clear()
+    last, recorded_at = 0, b""
+    while some := list(islice(rows, AT_ONCE)):
+        made = [leaf(p, stream, version, name, state) for p, stream, version, name, state, _ in some]
+        if made != [row[5] for row in some]:
+            found.changed += [row[0] for row, leaf_hash in zip(some, made, strict=True) if row[5] != leaf_hash]
+        times = [recorded_at, *(row[4][RECORDED_AT] for row in some)]
+        if times != sorted(times):
+            backwards = [row[0] for row, (one, other) in zip(some, pairwise(times), strict=True) if other < one]
+            found.first_backwards = found.first_backwards or backwards[0]
+            found.backwards += len(backwards)
+        if some[-1][0] - last != len(some):
+            positions = pairwise([last, *(row[0] for row in some)])
+            gaps = [(one + 1, other) for one, other in positions if other != one + 1]
+            found.gaps += gaps[: MOST_GAPS - len(found.gaps)]
+        there = made if not found.gaps else made[: max(0, found.gaps[0][0] - 1 - last)]
+        begin = 0
+        while wanted and wanted[-1] <= last + len(there):
+            tree.extend(there[begin : wanted[-1] - last])
+            begin = wanted[-1] - last
+            found.roots[wanted.pop()] = tree.root()
+        tree.extend(there[begin:])
+        last, recorded_at = some[-1][0], times[-1]
+        found.entries += len(some)
+        progress(last)
     return found

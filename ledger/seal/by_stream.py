@@ -26,13 +26,24 @@ _COMMAND_ID: TypeAdapter[str | None] = TypeAdapter(CommandId | None)
 
 @dataclass(slots=True)
 class Readmission:
-    """What was found: entries and streams read, and a sum over all command ids and their positions."""
+    """What was found: how many entries and streams were read, and how many command ids.
+
+    identified: a sum over command ids and their positions, to be compared within one run of the program.
+    """
 
     entries: int = 0
     streams: int = 0
     command_ids: int = 0
     identified: int = 0
     findings: Findings = field(default_factory=Findings)
+
+    def __iadd__(self, other: Readmission) -> Readmission:
+        self.entries += other.entries
+        self.streams += other.streams
+        self.command_ids += other.command_ids
+        self.identified += other.identified
+        self.findings.add_all(other.findings)
+        return self
 
 
 @without_cycles()

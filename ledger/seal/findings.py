@@ -52,16 +52,26 @@ class Findings:
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and list it if it is among the first of its check."""
-        count = self.counts[finding.check] = self.counts.get(finding.check, 0) + 1
-        if count <= MOST:
-            self.listed.append(finding)
+        self.counts[finding.check] = self.counts.get(finding.check, 0) + 1
+        self._list([finding])
 
     def add_all(self, other: Findings) -> None:
         """Take over what another pass found."""
-        self.listed += other.listed
         for check, count in other.counts.items():
             self.counts[check] = self.counts.get(check, 0) + count
+        self._list(other.listed)
+
+    def _list(self, findings: list[Finding]) -> None:
+        self.listed += findings
+        if len(self.listed) > MOST * MOST:
+            self.listed = self.ordered()
 
     def ordered(self) -> list[Finding]:
-        """Return what is listed by position, those without one last; of one position the most telling first."""
-        return sorted(self.listed, key=lambda f: (f.position is None, f.position or 0, CHECKS.index(f.check)))
+        """Return the first of each check by position, those without last; where two meet, the most telling first."""
+        of_check = dict.fromkeys(CHECKS, 0)
+        found = []
+        for finding in sorted(self.listed, key=lambda f: (f.position is None, f.position or 0, CHECKS.index(f.check))):
+            of_check[finding.check] += 1
+            if of_check[finding.check] <= MOST:
+                found.append(finding)
+        return found

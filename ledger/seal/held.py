@@ -13,6 +13,7 @@ from ledger.seal.findings import Finding, Findings
 from ledger.seal.notes import BadNote, Note, Verifier
 
 LEDGER = "kept in the ledger"
+_SIGNATURE = "— ".encode()  # what a line of a note with a signature begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,14 @@ class Held:
         return f"the checkpoint of size {self.checkpoint.size} {'in ' if self.is_outside else ''}{self.where}"
 
 
-def given(data: bytes, where: str) -> Held:
-    """Return the checkpoint of a file from outside. Raises BadNote."""
-    return Held(where, *checkpoints.read(data, where))
+def given(data: bytes, where: str) -> list[Held]:
+    """Return the checkpoints of a file from outside, one or more in a row. Raises BadNote."""
+    notes: list[list[bytes]] = [[]]
+    for line in data.splitlines(keepends=True):
+        if notes[-1] and notes[-1][-1].startswith(_SIGNATURE) and not line.startswith(_SIGNATURE):
+            notes.append([])
+        notes[-1].append(line)
+    return [Held(where, *checkpoints.read(b"".join(lines), where)) for lines in notes]
 
 
 def kept(notes: Sequence[str], findings: Findings) -> list[Held]:
@@ -57,8 +63,8 @@ def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: F
         try:
             signed = [key.verified(one.note) for key in keys]
             if not any(signed):
-                names = ", ".join(sorted({s.name for s in one.note.signatures}))
-                what = f"{one.name} is signed by none of the given keys, but by others: {names}"
+                others = ", ".join(sorted({f"{s.name}+{s.key_id.hex()}" for s in one.note.signatures}))
+                what = f"{one.name} is signed by none of the given keys, but by {others}"
                 findings.add(Finding(None, "signatures", "other_key", what))
         except BadNote as error:
             what = f"{one.name} is not what was signed: {error.where}: {error.what}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 
 from ledger.errors import LedgerBroken, StorageFailed
 from ledger.seal import held as holding
@@ -19,6 +21,7 @@ from ledger.store.mapper import from_state
 from ledger.store.reading import Record
 
 FEW = 20_000  # entries that one process reads before another has begun
+PARTS, MOST = 16, 4  # of the streams; processes that share them
 
 
 def verified(
@@ -62,20 +65,32 @@ def verified(
 
 @contextmanager
 def _beside(record: Record, address: str | None, last: int) -> Iterator[Callable[[], Readmission]]:
-    """Yield what waits until all streams have been read again: by another process, without an address by this one."""
+    """Yield what tells how all streams were read again: by other processes meanwhile, the rest by this one."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     if address is None or "fork" not in multiprocessing.get_all_start_methods():
         yield lambda: readmitted(record.rows_by_stream(*EVERY_STREAM, last))
         return
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        yield pool.submit(_readmitted_at, address, last).result
-
-
-def _readmitted_at(address: str, last: int) -> Readmission:
     with closing(reader_at(address)) as reader:
-        return readmitted(reader.rows_by_stream(*EVERY_STREAM, last))
+        parts = list(pairwise([EVERY_STREAM[0], *reader.bounds(*EVERY_STREAM, PARTS), EVERY_STREAM[1]]))
+    others = max(1, min(os.cpu_count() or 1, MOST) - 1)
+    with ProcessPoolExecutor(others, multiprocessing.get_context("fork")) as pool:
+        begun = [pool.submit(_readmitted_at, address, last, part) for part in parts]
+
+        def all_of_them() -> Readmission:
+            found = Readmission()
+            for part, theirs in zip(reversed(parts), reversed(begun), strict=True):
+                mine = theirs.cancel()
+                found += readmitted(record.rows_by_stream(*part, last)) if mine else theirs.result()
+            return found
+
+        yield all_of_them
+
+
+def _readmitted_at(address: str, last: int, part: tuple[str, str]) -> Readmission:
+    with closing(reader_at(address)) as reader:
+        return readmitted(reader.rows_by_stream(*part, last))
 
 
 def _first_unreadable(record: Record, last: int) -> LedgerBroken | None:

@@ -110,6 +110,12 @@ def is_interrupted(path: Path) -> bool:
     return journal.exists() and journal.stat().st_size > 0
 
 
+def is_wal(path: Path) -> bool:
+    """Return whether a database file is in WAL mode, by its header."""
+    with path.open("rb") as file:
+        return file.read(20)[18:20] == b"\x02\x02"
+
+
 def check_is_ledger(path: Path) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
     with contextlib.closing(connect(path)):

@@ -122,7 +122,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             recorder.insert_events(entries)
         try:
             os.link(draft, path)
-            _sync(path.absolute().parent)
+            sync(path.absolute().parent)
         except FileExistsError:
             raise LedgerError(address, "there is something here already", "choose another name") from None
     except OSError as error:
@@ -132,7 +132,27 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             left.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
+def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterable[tuple[int, str]]) -> None:
+    """Make a ledger of an empty file: entries part by part, then checkpoints, by size."""
+    with contextlib.closing(_LedgerDatastore(path, "rw")) as datastore:
+        recorder = EntryRecorder(datastore)
+        recorder.create_table()
+        for part in parts:
+            recorder.insert_events(part)
+        for size, note in checkpoints:
+            recorder.keep_checkpoint(size, note)
+
+
+def altered(path: Path) -> list[str]:
+    """Return the names of tables, indexes and triggers that are missing in a ledger, or not as they were made."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as new, contextlib.closing(reading.connect(path)) as found:
+        for statement in _SCHEMA:
+            new.execute(statement)
+        made, there = (set(c.execute("SELECT name, sql FROM sqlite_master").fetchall()) for c in (new, found))
+    return sorted({name for name, _ in made ^ there})
+
+
+def sync(folder: Path) -> None:
     """Make sure that a new name in a folder survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

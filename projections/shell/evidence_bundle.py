@@ -30,6 +30,7 @@ from projections.shell.scope import Scope, stream_id
 
 if TYPE_CHECKING:
     from ledger.seal.checkpoints import Checkpoint
+    from ledger.seal.held import Held
     from ledger.seal.notes import Note
     from ledger.store.reading import Record
 
@@ -67,7 +68,8 @@ def bundle(
         raise typer.BadParameter(f"{clean(out)}: a name that ends in .zip", param_hint="-o")
     stream, keys = stream_id(claim, "claim"), _keys(vkey or (), key)
     with closing(scope.record()) as record:
-        held = [*checkpoints_of(checkpoint or ()), *_kept(record, keys[0])]
+        given = [(x.checkpoint, x.note) for x in checkpoints_of(checkpoint or ())]
+        held = [*given, *_kept(record, keys[0])]
         size = max((x[0].size for x in held), default=0)
         known = concerned(scope, scope.history(streams=[stream]), stream)
         decision = _decision(scope, known, stream)
@@ -79,7 +81,7 @@ def bundle(
         history = known.at_entry(min(size, known.last_position))
         positions = _positions(history, concern(history, stream), stream)
         first = min(x[0].size for x in held if x[0].size >= decision)
-        notes = [x for n, x in enumerate(held) if n < len(checkpoint or ()) or x[0].size in (first, size)]
+        notes = [x for n, x in enumerate(held) if n < len(given) or x[0].size in (first, size)]
         made = bundled(record, stream, decision, positions, notes, keys, clean(scope.db))
     data = packing.packed(made.files())
     opening.checked(data, f"the bundle of {stream}")  # what would be refused is not handed out
@@ -145,9 +147,7 @@ def bundle_verdict(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str
     log, where = made.keys[0], clean(scope.db)
     if keys and log not in keys:
         raise BadNote(where, f"signed by {log}, which is none of the keys given", "ask the log's owner whose key it is")
-    compared = [
-        _compared(made, x, path, where) for x, path in zip(checkpoints_of(checkpoints), checkpoints, strict=True)
-    ]
+    compared = [_compared(made, one, where) for one in checkpoints_of(checkpoints)]
     judgement = scope.judgement()
     found = audit(judgement, made.claim, partial(root_of, scope, judgement.history))
     result = {
@@ -178,16 +178,16 @@ def check_pair(scope: Scope, customer: str | None, service: str | None) -> None:
         raise LedgerError(clean(scope.db), what, f"ask with {asked}")
 
 
-def _compared(made: Bundle, held: tuple[Checkpoint, Note], path: str, where: str) -> dict[str, Any]:
-    checkpoint, note = held
-    if made.keys[0].verified(note) is None:
-        raise BadNote(clean(path), f"not signed by the log's key, {made.keys[0]}")
+def _compared(made: Bundle, one: Held, where: str) -> dict[str, Any]:
+    checkpoint = one.checkpoint
+    if made.keys[0].verified(one.note) is None:
+        raise BadNote(one.where, f"not signed by the log's key, {made.keys[0]}")
     known = [made.checkpoint, *(x.checkpoint for x in made.earlier)]
     same = next((x for x in known if x.size == checkpoint.size), None)
     if same is not None and same != checkpoint:
-        what = f"a fork: {clean(path)} tells another history of {checkpoint.size} entries, signed by the same key"
+        what = f"a fork: {one.where} tells another history of {checkpoint.size} entries, signed by the same key"
         raise LedgerBroken(where, what, "keep both, and ask the log's owner")
-    return {"file": path, "size": checkpoint.size, "is_consistent": None if same is None else True}
+    return {"file": one.where, "size": checkpoint.size, "is_consistent": None if same is None else True}
 
 
 def _told(found: dict[str, Any], made: Bundle, compared: Sequence[dict[str, Any]]) -> list[str]:

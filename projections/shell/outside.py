@@ -13,8 +13,8 @@ from ledger.errors import LedgerError, NotFound
 from ledger.text import clean
 
 if TYPE_CHECKING:
-    from ledger.seal.checkpoints import Checkpoint
-    from ledger.seal.notes import Note, Verifier
+    from ledger.seal.held import Held
+    from ledger.seal.notes import Verifier
 
 MAX_BYTES = 16_000_000
 VKeys = Annotated[
@@ -23,7 +23,7 @@ VKeys = Annotated[
 ]
 Checkpoints = Annotated[
     list[str] | None,
-    typer.Option("--checkpoint", metavar="FILE", help="a checkpoint that somebody holds; repeatable"),
+    typer.Option("--checkpoint", metavar="FILE", help="a file with checkpoints that somebody holds; repeatable"),
 ]
 
 
@@ -41,11 +41,11 @@ def given(path: str) -> bytes:
     return data
 
 
-def checkpoints_of(paths: Iterable[str]) -> list[tuple[Checkpoint, Note]]:
-    """Return the checkpoints in some files. Raises BadNote."""
-    from ledger.seal import checkpoints
+def checkpoints_of(paths: Iterable[str]) -> list[Held]:
+    """Return the checkpoints in some files, each of which may hold several in a row. Raises BadNote."""
+    from ledger.seal import held
 
-    return [checkpoints.read(given(path), clean(path)) for path in paths]
+    return [one for path in paths for one in held.given(given(path), clean(path))]
 
 
 def keys_of(texts: Iterable[str]) -> list[Verifier]:

@@ -24,6 +24,7 @@ from ledger.text import clean
 if TYPE_CHECKING:
     from ledger.book import Ledger
     from ledger.entry import Entry
+    from ledger.privacy.keys import Place
     from ledger.seal.bundle import Bundle
     from ledger.store.reading import Reader, Record
     from projections.history import History
@@ -254,6 +255,13 @@ class Scope:
         with suppress(OSError):  # said by whoever writes there
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
+
+    @property
+    def keys(self) -> Place:
+        """Where the keys are kept that seal summaries."""
+        from ledger.privacy.keys import place_of
+
+        return place_of(self.db, os.environ)
 
     @property
     def elsewhere(self) -> str:

@@ -6,15 +6,18 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.clock import EPOCH
 from ledger.errors import LedgerError
+from ledger.instants import stamp
 from ledger.store.address import shown
 from projections.shell import output
-from projections.shell.scope import READING_OPTIONS, Scope, with_options
+from projections.shell.scope import READING_OPTIONS, Scope, period_of, with_options
 from projections.shell.upkeep import check_has_views
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def verify(
     scope: Scope,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="an evidence bundle, or what --db names")] = None,
     checkpoint: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="a checkpoint that was kept elsewhere; repeatable")
+        list[Path], typer.Option(metavar="FILE", help="a file with checkpoints that were kept elsewhere; repeatable")
     ] = [],  # noqa: B006
     vkey: Annotated[list[str], typer.Option(metavar="KEY", help="a public key, or a file with one; repeatable")] = [],  # noqa: B006
     views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
@@ -61,7 +64,7 @@ def verify(
 
         verify_bundle(scope, [str(path) for path in checkpoint], vkey)
         return
-    held = [_held(path) for path in checkpoint]
+    held = [one for path in checkpoint for one in _held(path)]
     verdict = _verdict(scope, held, [_key(text) for text in vkey])
     found, lines = verdict.as_json(), list(verdict.lines())
     error = verdict.error(shown(scope.db))
@@ -87,8 +90,8 @@ def _verdict(scope: Scope, held: list[Held], keys: list[Verifier]) -> Verdict:
         return verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
 
 
-def _held(path: Path) -> Held:
-    """Return the checkpoint of a file. Raises BadNote."""
+def _held(path: Path) -> list[Held]:
+    """Return the checkpoints of a file. Raises BadNote."""
     from ledger.seal import held, notes
 
     with path.open("rb") as file:
@@ -128,4 +131,27 @@ def _compared(scope: Scope) -> list[str]:
             return [f"they cannot be read: {error}"]
         with output.progress("building views to compare with") as done:
             opening.build(rebuilt, reader, position, done)
-        return opening.differences(copy, rebuilt)
+        return [*opening.differences(copy, rebuilt), *_availability(copy, scope, position)]
+
+
+def _availability(copy: Path, scope: Scope, position: int) -> list[str]:
+    """Return where kept years of availability differ from what the plain rules find at the edges of their validity."""
+    from projections.availability import findings
+    from projections.downtime import Downtime
+    from projections.views import uptime
+    from projections.views.file import opened
+    from projections.views.tables import Damaged, encode
+
+    then, found = Scope(scope.db, at_entry=position), list[str]()
+    history = then.history(*uptime.KINDS)
+    try:
+        with closing(opened(copy)) as views:
+            for year, at in uptime.edges(views):
+                judgement = then.judgement(history, EPOCH + timedelta(seconds=at))
+                anew = [f.as_json() for f in findings(Downtime(judgement), period_of(judgement, year, None, None))]
+                kept = uptime.kept(views, year, None, None, at)
+                if kept is None or encode(kept) != encode(anew):
+                    found.append(f"availability {year}, at {stamp(judgement.as_of)}: not what is judged anew")
+    except (Damaged, sqlite3.DatabaseError) as error:
+        found.append(f"availability cannot be read: {error}")
+    return found

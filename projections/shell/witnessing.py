@@ -169,7 +169,8 @@ def last_checkpoint(kept: list[str], paths: Iterable[str], db: str) -> tuple[Che
     """Return the largest of the checkpoints given, or the last that the ledger keeps; LedgerError without any."""
     from ledger.seal import checkpoints
 
-    held = checkpoints_of(paths) or [checkpoints.read(note.encode(), "a checkpoint kept") for note in kept[-1:]]
+    given_ones = [(x.checkpoint, x.note) for x in checkpoints_of(paths)]
+    held = given_ones or [checkpoints.read(note.encode(), "a checkpoint kept") for note in kept[-1:]]
     if not held:
         raise LedgerError(clean(db), "it has no checkpoint yet", "make one: sla-ledger seal, or give one: --checkpoint")
     return max(held, key=lambda x: x[0].size)
