@@ -9,12 +9,11 @@ from typing import Any, Literal
 from ledger.errors import LedgerBroken
 from ledger.seal.by_position import Walk
 from ledger.seal.by_stream import Readmission
-from ledger.seal.findings import Finding, Findings
+from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import Verifier
 
 Outcome = Literal["holds", "broken", "said", "not_checked"]
-TODO = "restore the ledger from a copy; something else than this program wrote to it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class FileReader:
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            if any(sign in str(error) for sign in ("malformed", "not a database", "decode")):
+            if any(sign in str(error) for sign in ("malformed", "not a database", "decode", "no such")):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
                 raise LedgerBroken(str(self.path), f"the file is damaged: {error}", todo) from error
             todo = "check the disk and the file, then try again"
