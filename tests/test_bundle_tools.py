@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ledger.seal import opening, packing
 from ledger.seal.bundle import sums
 from ledger.seal.leaves import leaf
 from tests.bundles import LOG, OTHER, bundle
+from tests.support import do
 
 FLIPS = 3  # of each file
 NOTE_PACKAGE = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/note")
@@ -44,9 +46,9 @@ def command(name: str) -> str:
     return found[1]
 
 
-def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(name: str, folder: Path, more: str = "") -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    bash = ["bash", "-e", "-o", "pipefail", "-c", command(name)]
+    bash = ["bash", "-e", "-o", "pipefail", "-c", command(name).rstrip("\n") + more]
     return subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -103,6 +105,24 @@ def test_each_tool_accepts_it(tool: str, says: str, unpacked: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
+
+
+def test_go_takes_the_key_that_it_is_given_in_place_of_the_bundles_own(unpacked: Path) -> None:
+    for key, status in ((LOG.verifier(), 0), (OTHER.verifier(), 1)):
+        done = run("go", unpacked, f" {key}")
+        assert done.returncode == status, done.stderr
+
+
+def test_its_own_commands_do_what_it_says(files: Files, unpacked: Path) -> None:
+    """The commands of the last chapter, with what stands for something else put in."""
+    found = re.findall(r"^sla-ledger (.+)$", files["README.md"].decode(), re.M)
+    archive = unpacked.parent / "BUNDLE.zip"
+    assert len(found) == 5
+    for line in found:
+        line = line.replace("BUNDLE.zip", str(archive)).replace("KEY=VALUE", "lost_steps=exact")
+        assert do(
+            "nowhere.db", *shlex.split(line.replace("KEY", str(LOG.verifier()))), now="2026-03-01T00:00:00Z"
+        ).stdout
 
 
 def test_one_entry_by_hand(files: Files, unpacked: Path) -> None:
