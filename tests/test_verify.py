@@ -271,6 +271,7 @@ def test_what_a_checkpoint_held_outside_tells_is_not_known_without_it(
 
     assert any(NEEDS_ONE_OUTSIDE in line for line in alone["unknown"])
     assert outcome(alone, "given_checkpoints") == "not_checked"
+    assert outcome(alone, "guards") == "said"  # the triggers are gone, which is no proof of anything else
     assert first(compared) == HIDDEN[attack]
     assert outcome(compared, "given_checkpoints") == "broken"
     assert not any(NEEDS_ONE_OUTSIDE in line for line in compared["unknown"])

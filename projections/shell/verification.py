@@ -15,7 +15,7 @@ import typer
 from ledger.clock import EPOCH
 from ledger.errors import LedgerError
 from ledger.instants import stamp
-from ledger.store.address import shown
+from ledger.store.address import is_database, shown
 from projections.shell import output
 from projections.shell.scope import READING_OPTIONS, Scope, period_of, with_options
 from projections.shell.upkeep import check_has_views
@@ -87,7 +87,20 @@ def _verdict(scope: Scope, held: list[Held], keys: list[Verifier]) -> Verdict:
     from ledger.seal.verifying import verified
 
     with closing(scope.record()) as record, output.progress("reading every entry", record.last_position()) as done:
-        return verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
+        verdict = verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
+    verdict.altered = None if scope.is_stream_file else _altered(scope.db)
+    return verdict
+
+
+def _altered(address: str) -> list[str]:
+    """Return the tables and triggers of a ledger that are not as they were made."""
+    if is_database(address):
+        from ledger.store.server import asked
+
+        return list(asked(address).asleep)
+    from ledger.store.sqlite import altered
+
+    return altered(Path(address))
 
 
 def _held(path: Path) -> list[Held]:
