@@ -30,7 +30,7 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
+from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, TABLE, distrust, is_interrupted, uri
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -42,15 +42,7 @@ except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough t
 CHUNK = 500
 
 _SCHEMA = (
-    """CREATE TABLE stored_events (
-    rowid INTEGER PRIMARY KEY,
-    originator_id TEXT NOT NULL,
-    originator_version INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    state BLOB NOT NULL,
-    command_id TEXT,
-    UNIQUE (originator_id, originator_version)
-) STRICT""",
+    TABLE,
     "CREATE UNIQUE INDEX command_ids ON stored_events (command_id) WHERE command_id IS NOT NULL",
     """CREATE TRIGGER never_updated BEFORE UPDATE ON stored_events
 BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END""",
@@ -193,8 +185,8 @@ class _LedgerPool(SQLiteConnectionPool):
             wal = has_wal_fix(sqlite3.sqlite_version_info)
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
-        for pragma in ("recursive_triggers = ON", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA recursive_triggers = ON")
+        distrust(connection)
         connection.row_factory = sqlite3.Row
         lock = self.path.with_name(self.path.name + ".lock")
         return _LedgerConnection(connection, lock, self.max_age)
