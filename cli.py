@@ -108,6 +108,10 @@ class Commands(TyperGroup):
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
+        except OverflowError as error:
+            what = f"what comes out lies beyond the years 1 to 9999 or beyond all numbers: {error}"
+            _complain(f"sla-ledger {ctx.invoked_subcommand}", what, "look for such a time in the options or the entries")
+            raise typer.Exit(1) from None
         except OSError as error:
             where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "sla-ledger"
             _complain(where, error.strerror or str(error), "check the file or disk, try again")

@@ -93,8 +93,9 @@ class Ledger(Application[str]):
 
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
-        with _storage_errors(self.where):
-            yield from checked(self.store.rows(2**62 if up_to is None else up_to))
+        rows = self.store.rows(2**62 if up_to is None else up_to)
+        with _storage_errors(self.where), contextlib.closing(rows):  # also after an entry that cannot be read
+            yield from checked(rows)
 
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from secrets import randbelow
 from typing import Any, BinaryIO, cast
@@ -236,7 +236,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
             )
             return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
 
-    def rows(self, up_to: int) -> Iterator[Row]:
+    def rows(self, up_to: int) -> Generator[Row, None, None]:
         """Yield position, stream, version, name and state of every entry up to a position."""
         with self.datastore.transaction(commit=False) as c:
             cursor = c.sqlite_cursor

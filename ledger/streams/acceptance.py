@@ -130,7 +130,7 @@ class Stream:
         module = MODULES.get(kind)
         if module is None:
             return Refusal("unknown_kind")
-        if entry.time > entry.recorded_at + CLOCK_TOLERANCE:
+        if entry.time - entry.recorded_at > CLOCK_TOLERANCE:
             return Refusal("in_the_future")
         if isinstance(entry.event, CORRECTIONS):
             return self._refuse_correction(entry, entry.event.version)
@@ -163,7 +163,7 @@ class Stream:
             return Refusal("version_is_a_correction")
         if isinstance(entry.event, EntryCorrected):
             corrected_event(entry.event, self.entries[version - 1], f"{entry.stream}, EntryCorrected")
-            if entry.event.time > entry.recorded_at + CLOCK_TOLERANCE:
+            if entry.event.time - entry.recorded_at > CLOCK_TOLERANCE:
                 return Refusal("in_the_future")
         after = effective([*self.entries, entry])
         refused = _fold(after)[1] if after else []
