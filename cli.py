@@ -109,8 +109,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except OverflowError as error:
-            what = f"what comes out lies beyond the years 1 to 9999 or beyond all numbers: {error}"
-            _complain(f"sla-ledger {ctx.invoked_subcommand}", what, "look for such a time in the options or the entries")
+            what = f"what comes out lies beyond the years 1 to 9999: {error}"
+            _complain(f"sla-ledger {ctx.invoked_subcommand}", what, "look for such a time in the options and entries")
             raise typer.Exit(1) from None
         except OSError as error:
             where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "sla-ledger"

@@ -128,6 +128,8 @@ def problem(error: ValidationError, prefix: str) -> str:
     message = message.removeprefix("Value error, ")
     message = message if message[1:2].isupper() else message[0].lower() + message[1:]
     given = first.get("input")
+    if isinstance(given, int) and given.bit_length() > 64:  # to write it out would take the square of its digits
+        given = f"{given:#x}"[:20] + "..."
     shown = "" if given is None or isinstance(given, dict | list) else f", not {clean(str(given))[:60]!r}"
     return f"{prefix}{'.' if path else ''}{path}: {message}{shown}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,12 @@ from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
 from ledger.instants import instant, stamp
+from ledger.text import clean
+from ledger.values import REFERENCE, STREAM_PATTERN
+
+_STREAM = re.compile(STREAM_PATTERN)
+_ACTOR = re.compile(f"({REFERENCE})?")
+_COMMAND = re.compile(r"[\x21-\x7e]*")
 
 Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
@@ -63,7 +70,16 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
     if model is None:
         raise _unreadable(position, stream, version, f"{name!r} is no event of this program")
     try:
+        if not isinstance(state, bytes):
+            raise TypeError("its state is no bytes")
         found: dict[str, Any] = from_json(state, allow_inf_nan=False)
+        for what, form, given in (
+            ("stream", _STREAM, stream),
+            ("actor", _ACTOR, found.get("actor", "")),
+            ("commandid", _COMMAND, found.get("commandid", "")),
+        ):
+            if not form.fullmatch(given):
+                raise ValueError(f"{what}: {clean(given)[:60]!r} is none")
         return Entry(
             position,
             stream,

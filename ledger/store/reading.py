@@ -21,7 +21,7 @@ from ledger.files import opened, other_than_file
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 1
 LOCK_SECONDS = 30
-EVERYTHING = 2**62
+EVERYTHING = 2**63 - 1  # the last position there can be
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
 AT_ONCE = 500
 HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a state holds its times: from, how many bytes
@@ -39,6 +39,7 @@ TABLE = """CREATE TABLE stored_events (
 
 _MAGIC, _VERSION_AT, _ID_AT = b"SQLite format 3\0", 60, 68  # a SQLite file's first bytes, and two numbers in its header
 _SHARED_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a journal ends that names another one
+_DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "invalid page")
 _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
@@ -152,10 +153,14 @@ def distrust(connection: sqlite3.Connection) -> None:
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
 
 
+def is_damage(error: Exception) -> bool:
+    """Return whether a database says that what is stored is not what was written."""
+    return any(sign in str(error) for sign in _DAMAGE)
+
+
 def failed(path: Path, error: Exception) -> LedgerBroken | StorageFailed:
     """Return what SQLite says of a ledger as an error with three lines; damage is a broken ledger."""
-    signs = ("malformed", "not a database", "decode", "too big", "no such")
-    if any(sign in str(error) for sign in signs):
+    if is_damage(error):
         return _damaged(str(path), f"the file is damaged: {error}")
     return StorageFailed(str(path), f"the store failed: {error}", "check the disk and the file, then try again")
 

@@ -109,6 +109,8 @@ POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY = ran
 VERDICT, MONTH, RECEIVED, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, *range(19, 27)
 GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
 
+AMISS = (TypeError, AttributeError, ValueError, OverflowError, RecursionError)  # what entries that are none bring about
+
 encode = msgspec.json.encode
 decode = msgspec.json.decode
 
