@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 STORY = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
@@ -48,6 +49,12 @@ FORMULAS = [
 anything = (
     st.sampled_from(STEERING + FORMULAS) | st.text(max_size=60) | st.text(st.sampled_from("=+-@|%;\t\n\r '\"\x1b\\"))
 )
+
+
+def fuzzed(times: int) -> settings:
+    """The settings of a fuzz target: so many times the examples of other laws."""
+    drawn = settings().max_examples
+    return settings(max_examples=times * drawn, suppress_health_check=list(HealthCheck))
 
 
 def is_unsafe(char: str) -> bool:

@@ -92,7 +92,7 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
         )
     except ValidationError as error:
         raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
 
 
