@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,9 +17,9 @@ from ledger.instants import instant, stamp
 from ledger.text import clean
 from ledger.values import REFERENCE, STREAM_PATTERN
 
-_STREAM = re.compile(STREAM_PATTERN)
-_ACTOR = re.compile(f"({REFERENCE})?")
-_COMMAND = re.compile(r"[\x21-\x7e]*")
+_is_stream = lru_cache(4096)(re.compile(STREAM_PATTERN).fullmatch)  # the same ones come again and again
+_is_identifier = lru_cache(4096)(re.compile(REFERENCE).fullmatch)
+_is_command_id = re.compile(r"[\x21-\x7e]+").fullmatch
 
 Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
@@ -73,13 +74,13 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
         if not isinstance(state, bytes):
             raise TypeError("its state is no bytes")
         found: dict[str, Any] = from_json(state, allow_inf_nan=False)
-        for what, form, given in (
-            ("stream", _STREAM, stream),
-            ("actor", _ACTOR, found.get("actor", "")),
-            ("commandid", _COMMAND, found.get("commandid", "")),
-        ):
-            if not form.fullmatch(given):
-                raise ValueError(f"{what}: {clean(given)[:60]!r} is none")
+        actor, command_id = found.get("actor"), found.get("commandid")
+        if not _is_stream(stream):
+            raise ValueError(f"{clean(stream)[:60]!r} is no stream")
+        if actor is not None and not _is_identifier(actor):
+            raise ValueError(f"actor: {clean(actor)[:60]!r} is no identifier")
+        if command_id is not None and not _is_command_id(command_id):
+            raise ValueError(f"commandid: {clean(command_id)[:60]!r} is no command id")
         return Entry(
             position,
             stream,
@@ -87,8 +88,8 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
             instant(found["time"]),
             instant(found["recordedtime"]),
             model.model_validate(found["data"], by_alias=True, by_name=False),
-            found.get("actor"),
-            found.get("commandid"),
+            actor,
+            command_id,
         )
     except ValidationError as error:
         raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
