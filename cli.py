@@ -40,8 +40,13 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
+    "seal": ("custody", "seal", "sign a checkpoint of all entries, for others to hold"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
-    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
+    "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
+    "doctor": ("doctor", "doctor", "what is wrong with the installation or the ledger, and what to do"),
+    "backup": ("backup", "backup", "a verified copy, while others go on recording"),
+    "privacy": ("privacy", "privacy", "summaries under seal: turn it on, see for whom it is"),
+    "forget": ("privacy", "forget", "destroy the key of a customer's sealed summaries"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """

@@ -80,6 +80,10 @@ SCHEMAS: dict[str, Attack] = {
     ),
     "a virtual table": replaced_by("CREATE VIRTUAL TABLE stored_events USING fts5(originator_id, topic, state)"),
     "no table": replaced_by(),
+    "a view of checkpoints": lambda c: [
+        c.execute("DROP TABLE checkpoints"),
+        c.execute(f"CREATE VIEW checkpoints AS {ENDLESS} i AS size, 'x' AS note FROM n"),
+    ],
     "other types": replaced_by(
         "CREATE TABLE stored_events (rowid, originator_id, originator_version, topic, state, command_id)",
         "INSERT INTO stored_events VALUES ('a', x'ff', 'b', 7, 'text', NULL)",
@@ -98,7 +102,10 @@ def test_entries_are_read_from_the_table_this_program_makes_and_from_nothing_els
         done = asked(ledger, *command.split())
 
         assert done.exit_code == 4, (command, done.stderr)
-        assert done.stderr.splitlines()[1] == "its entries are not kept in the table that this program makes"
+        assert (
+            done.stderr.splitlines()[1]
+            == "its entries and checkpoints are not kept in the tables that this program makes"
+        )
     assert ledger.read_bytes() == before
 
 

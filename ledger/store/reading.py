@@ -19,7 +19,7 @@ from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 from ledger.files import opened, other_than_file
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
-FORMAT = 1
+FORMAT = 2
 LOCK_SECONDS = 30
 EVERYTHING = 2**63 - 1  # the last position there can be
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
@@ -34,17 +34,32 @@ TABLE = """CREATE TABLE stored_events (
     topic TEXT NOT NULL,
     state BLOB NOT NULL,
     command_id TEXT,
+    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
     UNIQUE (originator_id, originator_version)
 ) STRICT"""
 
+CHECKPOINTS = "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT"
+
 _MAGIC, _VERSION_AT, _ID_AT = b"SQLite format 3\0", 60, 68  # a SQLite file's first bytes, and two numbers in its header
 _SHARED_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a journal ends that names another one
+_TABLES = "SELECT sql FROM sqlite_schema WHERE name IN ('checkpoints', 'stored_events') ORDER BY name"
 _DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "invalid page")
 _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
+_TYPES = (int, str, int, str, bytes)
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_COMMAND_IDS = """
+SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
+"""
+
+
+def another_format(made_by: int) -> tuple[str, str]:
+    """Return what to say of a ledger in another format than this program's, and what to do."""
+    todo = "export it with the release that made it, and here: sla-ledger --db NEW import --verbatim FILE"
+    return f"this ledger has format {made_by}, not {FORMAT}", todo if made_by < FORMAT else "use a newer release"
 
 
 def known_entry(position: int, last: int) -> int:
@@ -55,14 +70,14 @@ def known_entry(position: int, last: int) -> int:
     return position
 
 
-class Reader(Protocol):
-    """What every store can be asked for."""
-
-    def identity(self) -> str:
-        """Return what tells this ledger from any other that may come into its place."""
+class Record(Protocol):
+    """What a ledger and a stream file can be asked for alike."""
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
+
+    def count(self) -> int:
+        """Return how many entries there are."""
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -70,11 +85,33 @@ class Reader(Protocol):
     def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
         """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
 
-    def streams_after(self, after: int, up_to: int) -> list[str]:
-        """Return the streams that have entries in `(after, up_to]`."""
-
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
+
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+
+    def checkpoints(self) -> list[str]:
+        """Return the notes of all checkpoints that are kept, by size."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class Reader(Record, Protocol):
+    """What every store can be asked for."""
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams that have entries in `(after, up_to]`."""
 
     def known_position(self, at: str, up_to: int) -> int:
         """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
@@ -84,12 +121,6 @@ class Reader(Protocol):
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
-
-    def count(self) -> int:
-        """Return how many entries there are."""
-
-    def close(self) -> None:
-        """Give back what is held."""
 
 
 def uri(path: Path, mode: str) -> str:
@@ -115,6 +146,12 @@ def is_interrupted(path: Path) -> bool:
     return bool(found)
 
 
+def is_wal(path: Path) -> bool:
+    """Return whether a database file is in WAL mode, by its header."""
+    with path.open("rb") as file:
+        return file.read(20)[18:20] == b"\x02\x02"
+
+
 def check_is_ledger(path: Path) -> None:
     """Raise what `connect` raises."""
     with contextlib.closing(connect(path)):
@@ -125,7 +162,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Return a connection that reads a ledger and believes nothing in it.
 
     Raises NoLedger when there is none, StorageFailed for another file, which SQLite never gets to see, LedgerBroken for
-    a ledger whose entries are kept in anything else than the table this program makes.
+    a ledger whose entries or checkpoints are kept in anything else than the tables that this program makes.
     """
     _check_header(path)
     mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
@@ -133,9 +170,9 @@ def connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
         connection.execute("PRAGMA cache_size = -65536")
         distrust(connection)
-        found = connection.execute("SELECT type, sql FROM sqlite_schema WHERE name = 'stored_events'").fetchall()
-        if [(kind, _words(sql)) for kind, sql in found] != [("table", _words(TABLE))]:
-            raise _damaged(str(path), "its entries are not kept in the table that this program makes")
+        found = connection.execute(_TABLES).fetchall()
+        if [_words(sql) for (sql,) in found] != [_words(CHECKPOINTS), _words(TABLE)]:
+            raise _damaged(str(path), "its entries and checkpoints are not kept in the tables that this program makes")
         first = connection.execute("SELECT min(rowid) FROM stored_events").fetchone()[0]
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise failed(path, error) from None
@@ -169,6 +206,14 @@ def _damaged(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
+def _typed(rows: list[Any]) -> list[Any]:
+    """Return rows as they are; a table tells types when it is written to, not when a file was changed past it."""
+    if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), _TYPES, strict=False)):
+        wrong = next(row for row in rows if tuple(map(type, row[:5])) != _TYPES)
+        raise _damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
+    return rows
+
+
 def _words(sql: object) -> list[str]:
     return str(sql).split()
 
@@ -189,8 +234,7 @@ def _check_header(path: Path) -> None:
     if len(head) < 100 or not head.startswith(_MAGIC) or found != APPLICATION_ID:
         raise StorageFailed(str(path), "this file is not a ledger", _TODO)
     if made_by != FORMAT:
-        what = f"this ledger has format {made_by}, not {FORMAT}"
-        raise StorageFailed(str(path), what, "use the program that made it")
+        raise StorageFailed(str(path), *another_format(made_by))
 
 
 class FileReader:
@@ -210,11 +254,11 @@ class FileReader:
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
-        return self._read(f"{_COLUMNS} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
+        return self._entries(f"{_COLUMNS} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
 
     def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
         """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
-        return self._read(
+        return self._entries(
             f"{_COLUMNS} WHERE originator_id >= ? AND originator_id < ? AND +rowid <= ?"
             " ORDER BY originator_id, originator_version",
             first,
@@ -229,7 +273,7 @@ class FileReader:
 
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
-        return [row for p in positions for row in self._read(f"{_COLUMNS} WHERE rowid = ?", p)]
+        return [row for p in positions for row in self._entries(f"{_COLUMNS} WHERE rowid = ?", p)]
 
     def known_position(self, at: str, up_to: int) -> int:
         """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
@@ -255,6 +299,24 @@ class FileReader:
         ids = sorted(row[0] for p in positions for row in self._read(one, p) if first <= row[0] < until)
         return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
 
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+        found = self._read("SELECT leaf FROM stored_events WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
+        return (row[0] for row in found)
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+        columns = _COLUMNS.replace("state", "state, leaf", 1)
+        return self._entries(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+        return self._read(_COMMAND_IDS, up_to)
+
+    def checkpoints(self) -> list[str]:
+        """Return the notes of all checkpoints that are kept, by size."""
+        return [row[0] for row in self._read("SELECT note FROM checkpoints ORDER BY size")]
+
     def count(self) -> int:
         """Return how many entries there are."""
         return int(next(self._read("SELECT count(*) FROM stored_events"))[0])
@@ -262,6 +324,12 @@ class FileReader:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _entries(self, statement: str, *values: object) -> Iterator[Any]:
+        """Return rows that begin with an entry's; LedgerBroken for one whose values are not of an entry's types."""
+        with self._errors():
+            cursor = self._connection.execute(statement, values)
+        return chain.from_iterable(map(_typed, iter(partial(self._some, cursor), [])))
 
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows, read some at a time: for a million of them that is quicker than one by one."""

@@ -41,6 +41,9 @@ class Recorder(Protocol):
         between. What `decided` raises leaves everything as it was.
         """
 
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
+
 
 class Store(Protocol):
     """A module that keeps ledgers in one kind of database."""

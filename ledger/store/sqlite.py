@@ -1,4 +1,4 @@
-"""The SQLite store: one append-only table whose positions are gap-free from 1, and connections that sync fully.
+"""The SQLite store: append-only tables, positions that are gap-free from 1, and connections that sync fully.
 
 It takes the library's recorder and gives it a table, a connection and a writer lock of the ledger's own.
 """
@@ -30,7 +30,7 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, TABLE, distrust, is_interrupted, uri
+from ledger.store.reading import APPLICATION_ID, CHECKPOINTS, FORMAT, LOCK_SECONDS, TABLE, distrust, is_interrupted, uri
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -57,20 +57,31 @@ BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: entries are never replaced'
     """CREATE TRIGGER never_a_gap AFTER INSERT ON stored_events
 WHEN NEW.rowid <> 1 AND NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid - 1)
 BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
+    CHECKPOINTS,
+    """CREATE TRIGGER checkpoints_never_updated BEFORE UPDATE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never changed'); END""",
+    """CREATE TRIGGER checkpoints_never_deleted BEFORE DELETE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never deleted'); END""",
+    """CREATE TRIGGER checkpoints_never_replaced BEFORE INSERT ON checkpoints
+WHEN EXISTS (SELECT 1 FROM checkpoints WHERE size = NEW.size)
+BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: checkpoints are never replaced'); END""",
+    """CREATE TRIGGER checkpoints_in_order AFTER INSERT ON checkpoints
+WHEN NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.size)
+  OR EXISTS (SELECT 1 FROM checkpoints WHERE size > NEW.size)
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is of entries that are there, and later than the last'); END""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
 
-_SELECT = "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+_COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_SELECT = (
+    "SELECT originator_id, originator_version, topic, state, command_id, rowid FROM stored_events"
+    " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+)
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
-
-
 _POSITIONS = "SELECT command_id, rowid FROM stored_events WHERE command_id IN ({})"
-_STREAMS = (
-    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-    " WHERE originator_id IN ({}) ORDER BY originator_id, originator_version"
-)
+_STREAMS = f"{_COLUMNS} WHERE originator_id IN ({{}}) ORDER BY originator_id, originator_version"
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
@@ -102,7 +113,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             recorder.insert_events(entries)
         try:
             os.link(draft, path)
-            _sync(path.absolute().parent)
+            sync(path.absolute().parent)
         except FileExistsError:
             raise LedgerError(address, "there is something here already", "choose another name") from None
     except OSError as error:
@@ -112,7 +123,27 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             left.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
+def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterable[tuple[int, str]]) -> None:
+    """Make a ledger of an empty file: entries part by part, then checkpoints, by size."""
+    with contextlib.closing(_LedgerDatastore(path, "rw")) as datastore:
+        recorder = EntryRecorder(datastore)
+        recorder.create_table()
+        for part in parts:
+            recorder.insert_events(part)
+        for size, note in checkpoints:
+            recorder.keep_checkpoint(size, note)
+
+
+def altered(path: Path) -> list[str]:
+    """Return the names of tables, indexes and triggers that are missing in a ledger, or not as they were made."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as new, contextlib.closing(reading.connect(path)) as found:
+        for statement in _SCHEMA:
+            new.execute(statement)
+        made, there = (set(c.execute("SELECT name, sql FROM sqlite_master").fetchall()) for c in (new, found))
+    return sorted({name for name, _ in made ^ there})
+
+
+def sync(folder: Path) -> None:
     """Make sure that a new name in a folder survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -210,13 +241,8 @@ class EntryRecorder(SQLiteApplicationRecorder):
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         first = (self._max_notification_id(c) or 0) + 1
         entries = cast(Sequence[StoredEntry], stored_events)
-        c.executemany(
-            "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (position, s.originator_id, s.originator_version, s.topic, s.state, s.command_id)
-                for position, s in enumerate(entries, first)
-            ),
-        )
+        rows = (s.row(position) for position, s in enumerate(entries, first))
+        c.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return range(first, first + len(stored_events))
 
     def select_events(
@@ -234,26 +260,22 @@ class EntryRecorder(SQLiteApplicationRecorder):
             c.execute(
                 statement, (originator_id, gt or 0, 2**62 if lte is None else lte, -1 if limit is None else limit)
             )
-            return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
+            return [StoredEntry(*row) for row in c.fetchall()]
 
     def rows(self, up_to: int) -> Generator[Row, None, None]:
         """Yield position, stream, version, name and state of every entry up to a position."""
         with self.datastore.transaction(commit=False) as c:
             cursor = c.sqlite_cursor
             cursor.row_factory = None
-            yield from cursor.execute(
-                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-                " WHERE rowid <= ? ORDER BY rowid",
-                (up_to,),
-            )
+            yield from cursor.execute(f"{_COLUMNS} WHERE rowid <= ? ORDER BY rowid", (up_to,))
 
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return position, stream, version, name and state of the entries at these positions."""
         with self.datastore.transaction(commit=False) as c:
             found = []
             for position in positions:
-                c.execute("SELECT * FROM stored_events WHERE rowid = ?", (position,))
-                found += [tuple(row)[:5] for row in c.fetchall()]
+                c.execute(f"{_COLUMNS} WHERE rowid = ?", (position,))
+                found += [cast(Row, tuple(row)) for row in c.fetchall()]
         return found
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
@@ -274,6 +296,15 @@ class EntryRecorder(SQLiteApplicationRecorder):
         """
         with self.datastore.transaction(commit=True) as c:
             return self._insert_events(c, decided(*self._before(c, facts)))
+
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
+        with self.datastore.transaction(commit=True) as c:
+            c.execute("SELECT note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT 1", (size,))
+            for row in c.fetchall():
+                return str(row["note"])
+            c.execute("INSERT INTO checkpoints VALUES (?, ?)", (size, note))
+        return note
 
     def _before(self, c: SQLiteCursor, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         last = self._max_notification_id(c) or 0

@@ -137,7 +137,7 @@ class Stream:
         if type(entry.event) not in ACCEPTED[kind]:
             return Refusal("not_of_this_kind")
         if not self._effective or self._effective[-1].time <= entry.time:
-            reason = _refuse(module, self._state if self._effective else _begin(module, [entry]), entry)
+            reason = refusal_at(module, self._state if self._effective else _begin(module, [entry]), entry)
             return Refusal(reason) if reason else None
         with_it = list(self._effective)
         insort(with_it, entry, key=_ORDER)
@@ -181,7 +181,8 @@ def _begin(module: ModuleType, entries: list[Entry]) -> Any:
     return module.begin(entries) if hasattr(module, "begin") else module.State()
 
 
-def _refuse(module: ModuleType, state: Any, entry: Entry) -> str | None:
+def refusal_at(module: ModuleType, state: Any, entry: Entry) -> str | None:
+    """Return why an entry cannot follow a state of its kind of stream, or None."""
     if module.OPENING:
         opens = type(entry.event) in module.OPENING
         if not state.opened and not opens:
@@ -197,7 +198,7 @@ def _fold(entries: list[Entry]) -> tuple[Any, list[tuple[Entry, str]]]:
     module = MODULES[kind_of(entries[0].stream)]
     state, refused = _begin(module, entries), []
     for entry in entries:
-        reason = _refuse(module, state, entry)
+        reason = refusal_at(module, state, entry)
         if reason:
             refused.append((entry, reason))
         else:

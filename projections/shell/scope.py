@@ -24,7 +24,8 @@ from ledger.text import clean
 if TYPE_CHECKING:
     from ledger.book import Ledger
     from ledger.entry import Entry
-    from ledger.store.reading import Reader
+    from ledger.privacy.keys import Place
+    from ledger.store.reading import Reader, Record
     from projections.history import History
     from projections.judgement import Judgement
     from projections.spans import Span
@@ -208,6 +209,14 @@ class Scope:
 
         return reader_at(self.db)
 
+    def record(self) -> Record:
+        """Return the rows and leaf hashes of the ledger or stream file, to be closed after use."""
+        if not self.is_stream_file:
+            return self.reader()
+        from ledger.store.stream_record import StreamRecord
+
+        return StreamRecord(self.entries())
+
     @property
     def is_stream_file(self) -> bool:
         """Whether a stream file is read, or standard input, in place of a ledger."""
@@ -232,6 +241,13 @@ class Scope:
         with suppress(OSError):  # said by whoever writes there
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
+
+    @property
+    def keys(self) -> Place:
+        """Where the keys are kept that seal summaries."""
+        from ledger.privacy.keys import place_of
+
+        return place_of(self.db, os.environ)
 
     @property
     def elsewhere(self) -> str:

@@ -7,6 +7,7 @@ rests on, the views are built anew.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,8 +22,28 @@ from projections.replay import Case, Emptied, cases, unreadable
 from projections.stored_facts import SHIFT
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
-from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
-from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
+from projections.views.rows import (
+    MASK,
+    case_row,
+    count_alike,
+    emptied_row,
+    handled_as,
+    handling_row,
+    left_at,
+    likeness_of,
+    rank,
+)
+from projections.views.tables import (
+    CASE_COLUMNS,
+    CASE_MARKS,
+    HANDLING_MARKS,
+    POSITION,
+    STREAM,
+    Damaged,
+    decode,
+    encode,
+    unsealed,
+)
 from projections.views.uptime import KINDS as UPTIME
 from projections.views.uptime import forget
 
@@ -140,8 +161,8 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
         for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))
     ]
     rows = [case_row(case) for case in found]
-    grouped(old, totals, -1)
-    grouped(rows, totals)
+    count_alike(Counter(map(likeness_of, old)), totals, -1)
+    count_alike(Counter(map(likeness_of, rows)), totals)
     handling = {}
     for row in old:
         known = connection.execute("SELECT * FROM handling WHERE position = ?", (row[POSITION],)).fetchone()
@@ -151,7 +172,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     gone = [(p,) for p in handling]
     connection.executemany("DELETE FROM cases WHERE position = ?", gone)
     connection.executemany("DELETE FROM handling WHERE position = ?", gone)
-    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows)
+    connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
     for (name, item, verdict), change in totals.items():
         key = (name, item, verdict)
         known = connection.execute(
@@ -246,7 +267,7 @@ def _handle(
             _sum(sums, (row,), -1)
             _sum(sums, (new_row,), 1)
             written.append(new_row)
-    connection.executemany("INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", written)
+    connection.executemany(f"INSERT OR REPLACE INTO handling VALUES ({HANDLING_MARKS})", written)
     state = State(connection)
     state.put(**{name: state.get(name) + change for name, change in sums.items() if change})
 

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "import": "appending",
     "as_of": "as_of",
     "settle": "settling",
+    "verify": "verifying",
     "business_time": "business_time",
     "stock": "stock",
 }
@@ -35,6 +36,7 @@ EXPLANATION = "Figures over something measured beside them in the same run; exit
 def main(arguments: list[str]) -> int:
     """Return the exit status: 1 when something gave a wrong result, else 0."""
     given = _parser().parse_args(arguments)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as wherever the program is installed
     measure.ENTRIES = given.entries
     wanted = given.only.split(",") if given.only else list(BENCHMARKS)
     if unknown := [name for name in wanted if name not in BENCHMARKS]:

@@ -87,12 +87,12 @@ def check(db: Path, *arguments: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """The bytes of a sound ledger and of its views."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sound ledger and its views."""
     path = tmp_path_factory.mktemp("whole") / "ledger.db"
     do(path, "import", "--verbatim", str(STORY))
     do(path, "rebuild")
-    return path.read_bytes(), Path(f"{path}.views").read_bytes()
+    return path, Path(f"{path}.views")
 
 
 @fuzzed(1)
@@ -108,10 +108,10 @@ def test_any_bytes_as_a_ledger(tmp_path: Path, content: bytes, chosen: list[str]
 @fuzzed(1)
 @given(data=st.data(), chosen=commands)
 def test_a_ledger_some_bytes_of_which_were_changed(
-    tmp_path: Path, whole: tuple[bytes, bytes], data: st.DataObject, chosen: list[str]
+    tmp_path: Path, whole: tuple[Path, Path], data: st.DataObject, chosen: list[str]
 ) -> None:
     path = tmp_path / "ledger.db"
-    path.write_bytes(_damaged(data, whole[0]))
+    path.write_bytes(_damaged(data, whole[0].read_bytes()))
 
     for command in chosen:
         check(path, *command.split())
@@ -143,10 +143,10 @@ CHANGES = st.fixed_dictionaries(
 @fuzzed(1)
 @given(changes=st.lists(st.tuples(st.sampled_from(ROWS), CHANGES), min_size=1, max_size=3), chosen=commands)
 def test_a_ledger_some_rows_of_which_were_changed(
-    tmp_path: Path, whole: tuple[bytes, bytes], changes: list[tuple[str, dict[str, Any]]], chosen: list[str]
+    tmp_path: Path, whole: tuple[Path, Path], changes: list[tuple[str, dict[str, Any]]], chosen: list[str]
 ) -> None:
     path = tmp_path / "ledger.db"
-    path.write_bytes(whole[0])
+    path.write_bytes(whole[0].read_bytes())
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for name in ("never_updated", "never_deleted", "never_replaced", "never_a_gap"):
             connection.execute(f"DROP TRIGGER {name}")
@@ -159,12 +159,10 @@ def test_a_ledger_some_rows_of_which_were_changed(
 
 @fuzzed(1)
 @given(data=st.data())
-def test_views_some_bytes_of_which_were_changed(
-    tmp_path: Path, whole: tuple[bytes, bytes], data: st.DataObject
-) -> None:
+def test_views_some_bytes_of_which_were_changed(tmp_path: Path, whole: tuple[Path, Path], data: st.DataObject) -> None:
     path, views = tmp_path / "ledger.db", tmp_path / "ledger.db.views"
-    path.write_bytes(whole[0])
-    views.write_bytes(_damaged(data, whole[1]))
+    path.write_bytes(whole[0].read_bytes())
+    views.write_bytes(_damaged(data, whole[1].read_bytes()))
     found = views.stat()
     left = f"sla-ledger views {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     Path(f"{views}.lock").write_bytes(left.ljust(127).encode() + b"\n")
@@ -201,9 +199,9 @@ def test_a_stream_file_some_of_which_was_changed(tmp_path: Path, data: st.DataOb
 
 @fuzzed(1)
 @given(data=st.data())
-def test_files_that_are_brought_in(tmp_path: Path, whole: tuple[bytes, bytes], data: st.DataObject) -> None:
+def test_files_that_are_brought_in(tmp_path: Path, whole: tuple[Path, Path], data: st.DataObject) -> None:
     path, file = tmp_path / "ledger.db", tmp_path / "file"
-    path.write_bytes(whole[0])
+    path.write_bytes(whole[0].read_bytes())
     file.write_bytes(_damaged(data, STORY.read_bytes()) if data.draw(st.booleans()) else data.draw(st.binary()))
 
     for command in (
@@ -218,8 +216,12 @@ def test_files_that_are_brought_in(tmp_path: Path, whole: tuple[bytes, bytes], d
 
 
 @pytest.mark.parametrize("which", ["bytes", "header", "half", "line"])
-def test_the_installed_command_keeps_the_same_promises(which: str, whole: tuple[bytes, bytes], tmp_path: Path) -> None:
-    content = {"bytes": os.urandom(4096), "header": whole[0][:100] + os.urandom(9000), "half": whole[0][:20000]}
+def test_the_installed_command_keeps_the_same_promises(which: str, whole: tuple[Path, Path], tmp_path: Path) -> None:
+    content = {
+        "bytes": os.urandom(4096),
+        "header": whole[0].read_bytes()[:100] + os.urandom(9000),
+        "half": whole[0].read_bytes()[:20000],
+    }
     path = tmp_path / ("history.jsonl" if which == "line" else "ledger.db")
     path.write_bytes(content.get(which, b"".join(LINES[:40]) + b'{"a": \xff\n'))
     program = shutil.which("sla-ledger", path=Path(sys.executable).parent)
