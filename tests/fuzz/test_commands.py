@@ -51,6 +51,7 @@ COMMANDS = (
     "audit claim:2025",
     "verify",
     "verify --views",
+    "doctor",
     "terms list",
     "terms show",
     "export",
