@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
         "projections.derivation",
         "projections.clauses",
     ),
-    ("projections.grounds", "projections.overtaking"),
+    ("projections.grounds", "projections.overtaking", "projections.concerning"),
     ("projections.stored_facts",),
     ("projections.quick_verdicts",),
     ("projections.replay",),

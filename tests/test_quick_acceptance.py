@@ -8,11 +8,13 @@ from unittest.mock import patch
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from ledger.seal.by_stream import readmitted
 from ledger.store.reading import Stored
 from ledger.streams import cases
-from ledger.streams.quick_acceptance import accepts
+from ledger.streams.quick_acceptance import accepts, is_stream
+from ledger.values import StreamId
 from tests.benchmarks import history
 
 TIMES = [f"2026-02-0{day}T12:0{minute}:00Z" for day in (1, 2) for minute in (0, 4, 9)]
@@ -131,6 +133,18 @@ def test_what_the_plain_rules_accept_is_beyond_doubt_unless_it_was_corrected(row
 
     if is_ordinary and is_plainly_accepted(rows):
         assert accepts(rows, [])
+
+
+@given(st.one_of(st.from_regex(r"[a-z]{1,21}:[A-Za-z0-9./_-]{0,122}"), st.text("a:.-/_A é\n", max_size=12)))
+@example("incident:" + "x" * 120)
+@example("incident:" + "x" * 121)
+def test_a_stream_id_has_the_form_that_facts_must_have(stream: str) -> None:
+    try:
+        TypeAdapter(StreamId).validate_python(stream, strict=True)
+    except ValidationError:
+        assert not is_stream(stream)
+    else:
+        assert is_stream(stream)
 
 
 def test_command_ids_come_with_their_positions() -> None:

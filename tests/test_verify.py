@@ -271,6 +271,7 @@ def test_what_a_checkpoint_held_outside_tells_is_not_known_without_it(
 
     assert any(NEEDS_ONE_OUTSIDE in line for line in alone["unknown"])
     assert outcome(alone, "given_checkpoints") == "not_checked"
+    assert outcome(alone, "guards") == "said"  # the triggers are gone, which is no proof of anything else
     assert first(compared) == HIDDEN[attack]
     assert outcome(compared, "given_checkpoints") == "broken"
     assert not any(NEEDS_ONE_OUTSIDE in line for line in compared["unknown"])
@@ -450,6 +451,31 @@ def test_text_that_is_none_is_damage_with_a_position(db: Path) -> None:
     assert do(db, "verify", code=4).stderr.splitlines()[0] == "entry 120"
 
 
+def test_an_entry_before_the_first_is_told(db: Path) -> None:
+    with opened(db) as connection:
+        entry = (-5, "backup:RAW", 1, "BackupTaken", at(NOON, NOON, '"data":{"scope":"all"}').encode())
+        connection.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", (*entry, None, leaf(*entry)))
+
+    assert first(verified(db, code=4)) == (-5, "raw_insert")
+
+
+def test_values_of_another_type_are_damage_with_a_position(db: Path) -> None:
+    with opened(db) as connection:
+        connection.execute("CREATE TABLE other AS SELECT rowid, * FROM stored_events")
+        connection.execute("UPDATE other SET state = CAST(state AS TEXT) WHERE rowid = 120")
+        connection.execute("DROP TABLE stored_events")
+        connection.execute("ALTER TABLE other RENAME TO stored_events")
+
+    assert do(db, "verify", code=4).stderr.splitlines()[0] == "entry 120"
+
+
+def test_a_table_that_is_gone_is_damage(db: Path) -> None:
+    with opened(db) as connection:
+        connection.execute("DROP TABLE checkpoints")
+
+    assert "no such table: checkpoints" in do(db, "verify", code=4).stderr
+
+
 # What is not there, other stores, and a large ledger
 
 
@@ -479,6 +505,9 @@ def test_a_database_is_verified_alike(emptied: str, db: Path, outside: list[str]
 
     assert intact == verified(db, *outside)
     assert first(found) == (120, "changed_name")
+    with psycopg.connect(emptied) as connection:
+        connection.execute("DROP TABLE sla_ledger.checkpoints")
+    assert "does not exist" in do(emptied, "verify", code=4).stderr
 
 
 def test_two_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
+from ledger.errors import LedgerBroken
 from ledger.memory import without_cycles
+from ledger.seal.findings import TODO
 from ledger.seal.leaves import RECORDED_AT, leaf
 from ledger.seal.merkle import EMPTY, Frontier
 from ledger.store.reading import Sealed
@@ -45,7 +47,10 @@ def walked(entries: Iterable[Sealed], sizes: Iterable[int], progress: Progress =
         found.roots[wanted.pop()] = EMPTY
     last, recorded_at = 0, b""
     while some := list(islice(rows, AT_ONCE)):
-        made = [leaf(p, stream, version, name, state) for p, stream, version, name, state, _ in some]
+        try:
+            made = [leaf(p, stream, version, name, state) for p, stream, version, name, state, _ in some]
+        except (TypeError, AttributeError):
+            raise _odd(some) or ValueError("no leaf hash can be made") from None
         if made != [row[5] for row in some]:
             found.changed += [row[0] for row, leaf_hash in zip(some, made, strict=True) if row[5] != leaf_hash]
         times = [recorded_at, *(row[4][RECORDED_AT] for row in some)]
@@ -68,3 +73,13 @@ def walked(entries: Iterable[Sealed], sizes: Iterable[int], progress: Progress =
         found.entries += len(some)
         progress(last)
     return found
+
+
+def _odd(entries: list[Sealed]) -> LedgerBroken | None:
+    """Return an error that names the first entry whose values are of other types than this program stores."""
+    for entry in entries:
+        if [type(value) for value in entry[:5]] != [int, str, int, str, bytes]:
+            return LedgerBroken(
+                f"entry {entry[0]}", "changed bytes: its values are of other types than are stored", TODO
+            )
+    return None

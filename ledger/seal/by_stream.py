@@ -101,6 +101,8 @@ def _judge(rows: list[Stored], command_ids: list[tuple[int, str]], findings: Fin
 
 def _out_of_order(row: Stored, expected: int, before: int) -> Finding:
     position, name, version, _, _ = row
+    if position < 1:
+        return Finding(position, "versions", "raw_insert", f"{name}/{version}: no entry is ever given such a position")
     if position <= before:
         what = f"{name}/{version} stands before {name}/{expected - 1}, at entry {before}"
         return Finding(position, "versions", "swapped_entries", what)

@@ -5,6 +5,7 @@ All hashes are 32 bytes of SHA-256. A tree of size n covers leaves 0 to n - 1; p
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
@@ -91,6 +92,33 @@ def inclusion(leaves: Sequence[bytes], index: int) -> list[bytes]:
             found.append(root(leaves[begin:middle]))
             begin = middle
     return found[::-1]
+
+
+def inclusions(leaves: Sequence[bytes], wanted: Iterable[int]) -> tuple[bytes, dict[int, list[bytes]]]:
+    """Return the root over leaf hashes and the proofs for many of them at once: every node is hashed once.
+
+    Raises ValueError when there is no such leaf.
+    """
+    found: dict[int, list[bytes]] = {index: [] for index in sorted(wanted)}
+    outside = next((index for index in found if not 0 <= index < len(leaves)), None)
+    if outside is not None:
+        raise ValueError(f"no leaf {outside} in a tree of {len(leaves)}")
+
+    def over(begin: int, end: int, inside: list[int]) -> bytes:
+        if not inside:
+            return root(leaves[begin:end])
+        if end - begin == 1:
+            return leaves[begin]
+        middle = begin + _split(end - begin)
+        cut = bisect_left(inside, middle)
+        left, right = over(begin, middle, inside[:cut]), over(middle, end, inside[cut:])
+        for index in inside[:cut]:
+            found[index].append(right)
+        for index in inside[cut:]:
+            found[index].append(left)
+        return node_hash(left, right)
+
+    return over(0, len(leaves), list(found)), found
 
 
 def consistency(leaves: Sequence[bytes], old: int) -> list[bytes]:

@@ -9,12 +9,11 @@ from typing import Any, Literal
 from ledger.errors import LedgerBroken
 from ledger.seal.by_position import Walk
 from ledger.seal.by_stream import Readmission
-from ledger.seal.findings import Finding, Findings
+from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import Verifier
 
 Outcome = Literal["holds", "broken", "said", "not_checked"]
-TODO = "restore the ledger from a copy; something else than this program wrote to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,8 @@ class Check:
 class Verdict:
     """All that was read again, and what it shows.
 
-    last: position of the last entry. is_file: a stream file, which keeps no leaf hashes and no checkpoints.
+    last: position of the last entry. is_file: a stream file, which keeps no leaf hashes and no checkpoints. altered:
+    names of tables and triggers that are not as they were made; None when nobody looked.
     """
 
     last: int
@@ -56,6 +56,7 @@ class Verdict:
     given: Sequence[Held]
     keys: Sequence[Verifier]
     findings: Findings = field(default_factory=Findings)
+    altered: Sequence[str] | None = None
 
     @property
     def first_bad(self) -> Finding | None:
@@ -110,6 +111,7 @@ class Verdict:
         yield self._check("acceptance", "each entry was acceptable to its stream when it was recorded", entries)
         yield self._check("command_ids", "no command id is there twice", self.again.command_ids)
         yield self._recording_times()
+        yield self._guards()
         none = (
             f"checkpoints {'of a stream file: it keeps none' if self.is_file else 'in the ledger: it keeps none yet'}"
         )
@@ -134,6 +136,16 @@ class Verdict:
             return Check("recording_times", "recording times never run backwards", walk.entries, "holds")
         what = f"recording times run backwards: a clock was set back, first before entry {walk.first_backwards}"
         return Check("recording_times", what, walk.backwards, "said")
+
+    def _guards(self) -> Check:
+        if self.altered is None:
+            return Check("guards", "tables and triggers: a stream file has none", 0, "not_checked")
+        if not self.altered:
+            return Check("guards", "tables and triggers are as they were made", 0, "holds")
+        what = (
+            f"somebody has had the ledger open with another program: not as they were made: {', '.join(self.altered)}"
+        )
+        return Check("guards", what, len(self.altered), "said")
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader should know although nothing is broken."""

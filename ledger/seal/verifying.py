@@ -12,10 +12,10 @@ from ledger.seal import held as holding
 from ledger.seal.attacks import named
 from ledger.seal.by_position import Progress, Walk, walked
 from ledger.seal.by_stream import EVERY_STREAM, Readmission, readmitted
-from ledger.seal.findings import Finding, Findings
+from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import Verifier
-from ledger.seal.verdict import TODO, Verdict
+from ledger.seal.verdict import Verdict
 from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
 from ledger.store.reading import Record

@@ -212,7 +212,7 @@ class DatabaseReader:
         try:
             yield
         except psycopg.Error as error:
-            if "invalid page" in str(error):
+            if "invalid page" in str(error) or isinstance(error, psycopg.errors.UndefinedTable):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
                 raise LedgerBroken(self.where, f"what is stored is damaged: {said(error)}", todo) from error
             todo = "check the server, then try again"

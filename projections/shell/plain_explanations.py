@@ -7,7 +7,7 @@ from typing import Any
 
 from tzdata import IANA_VERSION
 
-from ledger.errors import NotFound
+from ledger.errors import LedgerError, NotFound
 from ledger.events import EntryCorrected
 from ledger.streams.acceptance import kind_of
 from ledger.text import clean
@@ -39,6 +39,9 @@ def explain(scope: Scope, stream: str) -> Explained:
         judgement = scope.judgement(concerned(scope, history, target), judgement.as_of)
         judgement = on_its_basis(scope, judgement, target)
         return claim_derivation(judgement, target, root_of(scope, history, judgement.history.last_position))
+    if scope.is_bundle:
+        what = "a bundle does not hold the cases that this one overtook or was overtaken by"
+        raise LedgerError(clean(scope.db), what, f"see its entries and verdict: sla-ledger show {clean(target)}")
     judgement = scope.judgement(beside(scope, judgement, target), judgement.as_of)
     verdict, steps = explain_case.case(judgement, target)
     return explained(target, verdict.as_json(), steps)

@@ -12,9 +12,12 @@ from projections.shell.scope import Scope
 def root_of(scope: Scope, history: History, size: int) -> str | None:
     """Return the root over the first entries in standard base64. Raises LedgerBroken when some of them are missing.
 
-    None for a stream file with empty or repeated lines: its positions have gaps, and no ledger has its tree.
+    None for a stream file with empty or repeated lines: its positions have gaps, and no ledger has its tree; and for an
+    evidence bundle, unless it proves the root of that size.
     history: what is known in this scope, at least that many entries.
     """
+    if scope.is_bundle:
+        return scope.bundle().root_at(size)
     from ledger.seal.roots import root_at
 
     if not scope.is_stream_file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from ledger.clock import EPOCH
 from ledger.errors import LedgerError
 from ledger.instants import stamp
-from ledger.store.address import shown
+from ledger.store.address import is_database, shown
 from projections.shell import output
 from projections.shell.scope import READING_OPTIONS, Scope, period_of, with_options
 from projections.shell.upkeep import check_has_views
@@ -35,6 +36,7 @@ def verifying(command: Any) -> Any:
 @verifying
 def verify(
     scope: Scope,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="an evidence bundle, or what --db names")] = None,
     checkpoint: Annotated[
         list[Path], typer.Option(metavar="FILE", help="a file with checkpoints that were kept elsewhere; repeatable")
     ] = [],  # noqa: B006
@@ -44,16 +46,24 @@ def verify(
     """Read every entry again, and say what was checked and what cannot be known.
 
     Each entry is read, compared with its leaf hash and judged by its stream once more; the tree over all of them is
-    compared with the checkpoints in the ledger and with those given. Nothing is written. Exit status 4 when something
-    is broken, 1 when only the views are.
+    compared with the checkpoints in the ledger and with those given. Of an evidence bundle all is checked, and the
+    decision is made again. Nothing is written. Exit status 4 when something is broken, 1 when only the views are, or
+    when the decision in a bundle comes out otherwise.
 
     \b
     Examples:
       sla-ledger verify
       sla-ledger verify --checkpoint kept-elsewhere.txt --vkey ledger.vkey
       sla-ledger --db history.jsonl verify --checkpoint kept-elsewhere.txt
+      sla-ledger verify claim-2025.zip --vkey ledger.vkey
       sla-ledger verify --views
     """
+    scope = scope if file is None else replace(scope, db=file)
+    if scope.is_bundle:
+        from projections.shell.evidence_bundle import verify_bundle
+
+        verify_bundle(scope, [str(path) for path in checkpoint], vkey)
+        return
     held = [one for path in checkpoint for one in _held(path)]
     verdict = _verdict(scope, held, [_key(text) for text in vkey])
     found, lines = verdict.as_json(), list(verdict.lines())
@@ -77,7 +87,20 @@ def _verdict(scope: Scope, held: list[Held], keys: list[Verifier]) -> Verdict:
     from ledger.seal.verifying import verified
 
     with closing(scope.record()) as record, output.progress("reading every entry", record.last_position()) as done:
-        return verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
+        verdict = verified(record, held, keys, done, None if scope.is_stream_file else scope.db)
+    verdict.altered = None if scope.is_stream_file else _altered(scope.db)
+    return verdict
+
+
+def _altered(address: str) -> list[str]:
+    """Return the tables and triggers of a ledger that are not as they were made."""
+    if is_database(address):
+        from ledger.store.server import asked
+
+        return list(asked(address).asleep)
+    from ledger.store.sqlite import altered
+
+    return altered(Path(address))
 
 
 def _held(path: Path) -> list[Held]:
