@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -88,10 +91,23 @@ class Commands(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, _, does) in TABLE.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program; it writes UTF-8 into files and pipes, and on a terminal what that can show."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+        return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the options before a command's name; what is wrong with them is said in safe characters."""
+        with _usage_spelled_out():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what it refuses becomes three lines and an exit status, never a traceback."""
         try:
-            return super().invoke(ctx)
+            with _usage_spelled_out():
+                return super().invoke(ctx)
         except LedgerError as error:
             _complain(error.where, *error.what.split("\n"), error.todo)
             raise typer.Exit(error.exit_status) from None
@@ -100,8 +116,13 @@ class Commands(TyperGroup):
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
+        except OverflowError as error:
+            what = f"what comes out lies beyond the years 1 to 9999: {error}"
+            _complain(f"sla-ledger {ctx.invoked_subcommand}", what, "look for such a time in the options and entries")
+            raise typer.Exit(1) from None
         except OSError as error:
-            _complain(error.filename or "sla-ledger", error.strerror or str(error), "check the file or disk, try again")
+            where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "sla-ledger"
+            _complain(where, error.strerror or str(error), "check the file or disk, try again")
             raise typer.Exit(1) from None
         except Exception as error:
             if hasattr(error, "exit_code") or os.environ.get("SLA_LEDGER_DEBUG"):  # usage errors speak for themselves
@@ -117,6 +138,19 @@ def _say_version(wanted: bool) -> None:
 
         typer.echo(f"sla-ledger {version('sla-ledger')}")
         raise typer.Exit
+
+
+@contextmanager
+def _usage_spelled_out() -> Iterator[None]:
+    """Let a usage error quote what was given in safe characters only."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            from ledger.text import clean
+
+            error.message = "\n".join(map(clean, message.split("\n")))  # type: ignore[attr-defined]
+        raise
 
 
 def _complain(*lines: str) -> None:

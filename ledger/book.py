@@ -23,6 +23,7 @@ from ledger.privacy.keys import Place, place_of
 from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown, store_at
 from ledger.store.mapper import Row, checked, from_state
+from ledger.store.reading import EVERYTHING, is_damage
 from ledger.store.recorder import Recorder
 from ledger.store.stored import EntryMapper, StoredEntries
 from ledger.streams.acceptance import Refusal, Stream, Streams
@@ -97,8 +98,9 @@ class Ledger(Application[str]):
 
     def entries(self, up_to: int | None = None) -> Iterator[Entry]:
         """Yield all entries in order of position, at most up to a position."""
-        with _storage_errors(self.where):
-            yield from checked(self.store.rows(2**62 if up_to is None else up_to))
+        rows = self.store.rows(EVERYTHING if up_to is None else up_to)
+        with _storage_errors(self.where), contextlib.closing(rows):  # also after an entry that cannot be read
+            yield from checked(rows)
 
     def record(self, *facts: Fact) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
@@ -181,7 +183,7 @@ class Ledger(Application[str]):
             written = len(ids) < len(wanted) and bool(after)
         if isinstance(error, IntegrityError):
             raise Conflict(wanted[0].stream) from error
-        if _is_damage(error):
+        if is_damage(error):
             raise _broken(self.where, f"what is stored is damaged: {said(error)}") from error
         todo = "look whether it was added, then try again" if written else "nothing was added; try again"
         raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
@@ -280,17 +282,13 @@ def _broken(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
-def _is_damage(error: Exception) -> bool:
-    return any(sign in str(error) for sign in ("malformed", "not a database", "invalid page"))
-
-
 @contextlib.contextmanager
 def _storage_errors(where: str) -> Iterator[None]:
     """Turn what the store raises into errors with three lines; damage is a broken ledger."""
     try:
         yield
-    except (PersistenceError, sqlite3.Error) as error:
-        if _is_damage(error):
+    except (PersistenceError, sqlite3.Error, UnicodeDecodeError) as error:
+        if is_damage(error):
             raise _broken(where, f"what is stored is damaged: {said(error)}") from error
         todo = "check the disk and the file, or the server, then try again"
         raise StorageFailed(where, f"the store failed: {said(error)}", todo) from error

@@ -28,6 +28,8 @@ from ledger.values import Identifier, Instant
 from ledger.zones import ZoneInfo, ZoneInfoNotFoundError
 
 BUILT_IN = "easymeeting-2020-09-23"
+MAX_DOCUMENT = 1_000_000  # characters
+MAX_DOTS = 100  # in a line: reading a dotted key takes the square of its parts
 
 
 def _zone(name: str) -> str:
@@ -35,7 +37,7 @@ def _zone(name: str) -> str:
         raise ValueError("expected a city's zone like Europe/Oslo; CET and EST mean other things than they seem to")
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("there is no such zone") from None
     return name
 
@@ -44,6 +46,12 @@ def _span_of_day(span: list[str]) -> list[str]:
     if len(span) != 2 or not all(re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", t) for t in span):
         raise ValueError('expected two times of day like ["08:00", "16:00"]')
     return span
+
+
+def _share(text: str) -> str:
+    if not re.fullmatch(r"\d{1,9}/[1-9]\d{0,8}|\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        raise ValueError('expected a fraction like "1/4" or "0.25"')
+    return text
 
 
 Count = Annotated[int, Field(ge=1, le=10_000)]
@@ -131,7 +139,7 @@ class Priorities(Part):
 class Queue(Part):
     """When an open case is at risk: this share or less of its business time is left. Ours, not the agreement's."""
 
-    at_risk_share: str
+    at_risk_share: Annotated[str, AfterValidator(_share)]
     says: str
 
     @property
@@ -180,10 +188,19 @@ class Terms(Part):
 @lru_cache(maxsize=64)
 def parse(document: str) -> Terms:
     """Return the terms that a TOML document states, or raise BadTerms naming the key."""
+    if len(document) > MAX_DOCUMENT:
+        raise BadTerms("terms document", f"longer than {MAX_DOCUMENT:,} characters", "mend the document")
+    for number, line in enumerate(document.split("\n"), 1):
+        if line.count(".") > MAX_DOTS:
+            raise BadTerms("terms document", f"line {number}: more than {MAX_DOTS} dots", "mend the document")
     try:
-        return Terms.model_validate(tomllib.loads(document))
-    except tomllib.TOMLDecodeError as error:
+        found = tomllib.loads(document)
+    except RecursionError:
+        raise BadTerms("terms document", "not TOML: too many levels deep", "mend the document") from None
+    except ValueError as error:
         raise BadTerms("terms document", f"not TOML: {clean(str(error))}", "mend the document") from None
+    try:
+        return Terms.model_validate(found)
     except ValidationError as error:
         raise BadTerms("terms document", problem(error, "terms"), "mend the document") from None
 

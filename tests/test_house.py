@@ -55,7 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports 
 WITHIN_A_FLOOR: set[tuple[str, str]] = set()
 LEDGER_FLOORS: tuple[tuple[str, ...], ...] = (
     ("ledger.errors", "ledger.clock", "ledger.text", "ledger.instants", "ledger.zones"),
-    ("ledger.values",),
+    ("ledger.values", "ledger.files"),
     ("ledger.events",),
     ("ledger.entry",),
     ("ledger.readings",),

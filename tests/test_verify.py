@@ -404,7 +404,7 @@ SWAPPED = '"service":"licence","customer":"acme","channel":"web"'
         ("IncidentReported", at(LATER, NOON, f'"data":{{{REPORT}}}'), "in the future"),
         ("IncidentReported", at(NOON, NOON, f'"data":{{{SWAPPED}}}'), "as this program"),
         ("IncidentReported", at(NOON, NOON, f'"data":{{{REPORT.replace("acme", "a b")}}}'), "customer"),
-        ("IncidentReported", at(NOON, NOON, f'"actor":"a b","data":{{{REPORT}}}'), "as this program"),
+        ("IncidentReported", at(NOON, NOON, f'"actor":"a b","data":{{{REPORT}}}'), "no identifier"),
         ("IncidentReported", at(f"{NOON[:-1]}+00:00", NOON, f'"data":{{{REPORT}}}'), "as this program"),
     ],
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
+from ledger import files
 from ledger.entry import Fact, event_bytes
 from ledger.errors import NotFound
 from ledger.events import Event
@@ -16,7 +17,7 @@ from ledger.instants import stamp
 from ledger.privacy.sealing import without_summary
 from ledger.text import clean
 
-MAX_BYTES = 4_000_000_000
+MAX_BYTES = 500_000_000  # of a file, and of what is unpacked from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,18 @@ def fact_prefix(fact: Fact) -> str:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return the content of a file, unpacked when it is gzip; NotFound when it cannot be read."""
+    """Return the content of a file, unpacked when it is gzip.
+
+    Raises NotFound when it cannot be read, LedgerError when it takes more than 500,000,000 bytes.
+    """
+    packed = files.content(path, MAX_BYTES)
+    if packed[:2] != b"\x1f\x8b":
+        return packed
     try:
-        packed = Path(path).read_bytes()
-        if packed[:2] != b"\x1f\x8b":
-            return packed
-        with gzip.open(path) as file:
-            content = file.read(MAX_BYTES)
+        with gzip.open(io.BytesIO(packed)) as file:
+            content = file.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise NotFound(clean(path), f"cannot be read: {reason}", "check the file's name and content") from None
+    files.check_size(path, content, MAX_BYTES)
     return content

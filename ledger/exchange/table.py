@@ -18,6 +18,8 @@ from ledger.text import clean, identifier
 from ledger.values import REFERENCE
 
 PROGRESS_EVERY = 1000
+MAX_LINE = 1_000_000  # characters
+MAX_LINES = 100  # of a record: a quote that is never closed is looked for no further
 Progress = Callable[[int], None]
 _Row = TypeVar("_Row")
 _REFERENCE = re.compile(rf"(?=.{{1,120}}$){REFERENCE}")
@@ -27,13 +29,19 @@ class Table:
     """A CSV file, packed or not, whose first line names at least the columns in `needed`.
 
     Those in `wanted` come after them, empty where the file has no such column.
-    Raises BadLine when a column is missing or stands twice, NotFound when the file cannot be read.
+    Raises BadLine when a column is missing or stands twice or a line has more than 1,000,000 characters, and what
+    `read_bytes` raises when the file cannot be read.
     """
 
     def __init__(self, path: str, needed: Sequence[str], wanted: Sequence[str] = ()) -> None:
         text = read_bytes(path).decode("utf-8-sig", errors="replace")
         self._lines = list(io.StringIO(text, newline=""))
+        for number, line in enumerate(self._lines, 1):
+            if len(line) > MAX_LINE:
+                what = f"longer than {MAX_LINE:,} characters"
+                raise BadLine(f"{clean(path)}, line {number}", what, "check that this is the right kind of file")
         self._ends: dict[int, int] = {}  # the last line of records that run over several
+        self._begins = 0
         header, self._body = _header(self._lines)
         for column in needed:
             if header.count(column) != 1:
@@ -81,7 +89,8 @@ class Table:
         """Yield the line on which each record begins and its cells; blank lines are no records.
 
         A quote that is never closed swallows the records after it. So where quotes do not match, or a record over
-        several lines does not fit the header, the first line alone gives None, and the next begins a new record.
+        several lines does not fit the header or has more than a hundred, the first line alone gives None, and the next
+        begins a new record.
         """
         begins = self._body
         while begins < len(self._lines):
@@ -89,9 +98,10 @@ class Table:
 
     def _records_from(self, first: int) -> Generator[tuple[int, list[str] | None], None, int]:
         """Yield records up to one that cannot be read, and return the index of the line after that."""
-        reader = csv.reader(map(self._lines.__getitem__, range(first, len(self._lines))), strict=True)
+        reader = csv.reader(self._lines_from(first), strict=True)
         begins = first
         while begins < len(self._lines):
+            self._begins = begins
             cells = _next(reader)
             ends = first + reader.line_num
             if cells is None or (ends > begins + 1 and len(cells) != self._width):
@@ -103,6 +113,13 @@ class Table:
                 yield begins + 1, cells
             begins = ends
         return begins
+
+    def _lines_from(self, first: int) -> Iterator[str]:
+        """Yield lines, but no more for one record than it may have."""
+        for index in range(first, len(self._lines)):
+            if index - self._begins >= MAX_LINES:
+                return
+            yield self._lines[index]
 
 
 class CommandIds:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, get_args
 from ledger import events as e
 from ledger.entry import Fact, parsed_event
 from ledger.errors import BadLine, LedgerError
-from ledger.exchange.batch import Batch, read_bytes
+from ledger.exchange.batch import Batch
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
+from ledger.files import content
 from ledger.instants import instant, stamp
 from ledger.privacy.pseudonyms import Pseudonyms
 from ledger.text import clean, strict_json
@@ -23,6 +24,7 @@ from ledger.text import clean, strict_json
 COLUMNS = ("committed_at", "site", "status", "commit")
 DOWN = "down"
 STATUSES = ("up", DOWN, "degraded")
+MAX_HEADS = 16_000_000  # bytes
 MAX_SERVICE = 100  # a reference of 120 characters holds the service and the time its outage began
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEEDS_MORE = ("planned_maintenance", "unplanned_maintenance", "not_covered")
@@ -209,7 +211,7 @@ def _starts(heads: str) -> Iterator[tuple[str, datetime]]:
     """Yield the slug and the start of monitoring of each site."""
     where = clean(heads)
     try:
-        found = strict_json(read_bytes(heads).decode())
+        found = strict_json(content(heads, MAX_HEADS).decode())
     except (ValueError, RecursionError) as error:
         raise BadLine(where, f"not strict JSON: {clean(str(error))}", "mend the file and try again") from None
     if not isinstance(found, dict):

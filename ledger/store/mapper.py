@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +14,12 @@ from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
 from ledger.events import EVENTS
 from ledger.instants import instant, stamp
+from ledger.text import clean
+from ledger.values import REFERENCE, STREAM_PATTERN
+
+_is_stream = lru_cache(4096)(re.compile(STREAM_PATTERN).fullmatch)  # the same ones come again and again
+_is_identifier = lru_cache(4096)(re.compile(REFERENCE).fullmatch)
+_is_command_id = re.compile(r"[\x21-\x7e]+").fullmatch
 
 Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
@@ -63,7 +71,16 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
     if model is None:
         raise _unreadable(position, stream, version, f"{name!r} is no event of this program")
     try:
+        if not isinstance(state, bytes):
+            raise TypeError("its state is no bytes")
         found: dict[str, Any] = from_json(state, allow_inf_nan=False)
+        actor, command_id = found.get("actor"), found.get("commandid")
+        if not _is_stream(stream):
+            raise ValueError(f"{clean(stream)[:60]!r} is no stream")
+        if actor is not None and not _is_identifier(actor):
+            raise ValueError(f"actor: {clean(actor)[:60]!r} is no identifier")
+        if command_id is not None and not _is_command_id(command_id):
+            raise ValueError(f"commandid: {clean(command_id)[:60]!r} is no command id")
         return Entry(
             position,
             stream,
@@ -71,12 +88,12 @@ def from_state(position: int, stream: str, version: int, name: str, state: bytes
             instant(found["time"]),
             instant(found["recordedtime"]),
             model.model_validate(found["data"], by_alias=True, by_name=False),
-            found.get("actor"),
-            found.get("commandid"),
+            actor,
+            command_id,
         )
     except ValidationError as error:
         raise _unreadable(position, stream, version, problem(error, f"{name} data")) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(position, stream, version, f"cannot be read: {error}") from None
 
 

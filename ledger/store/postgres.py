@@ -8,7 +8,7 @@ and append, the auditor may read.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -215,7 +215,7 @@ class EntryRecorder(PostgresApplicationRecorder):
         [[last]] = self._select(LAST, ())
         return cast("int | None", last)
 
-    def rows(self, up_to: int) -> Iterator[Row]:
+    def rows(self, up_to: int) -> Generator[Row, None, None]:
         """Yield the entries up to a position, in order of position."""
         return self._each(f"{COLUMNS} WHERE notification_id <= %s ORDER BY notification_id", up_to)
 
@@ -248,7 +248,7 @@ class EntryRecorder(PostgresApplicationRecorder):
         """Return the positions of those command ids that are already in the ledger."""
         return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
 
-    def _each(self, statement: str, *values: str | int) -> Iterator[Row]:
+    def _each(self, statement: str, *values: str | int) -> Generator[Row, None, None]:
         """Yield rows from a cursor of the server, some thousands at a time."""
         with (
             self.datastore.transaction(commit=False) as c,

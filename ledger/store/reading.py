@@ -6,7 +6,9 @@ Nothing heavy is imported here; a command that only reads starts quickly. Writin
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -14,18 +16,40 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
+from ledger.files import opened, other_than_file
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 2
 LOCK_SECONDS = 30
-EVERYTHING = 2**62
+EVERYTHING = 2**63 - 1  # the last position there can be
+LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
 AT_ONCE = 500
 HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a state holds its times: from, how many bytes
 RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 
+TABLE = """CREATE TABLE stored_events (
+    rowid INTEGER PRIMARY KEY,
+    originator_id TEXT NOT NULL,
+    originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    state BLOB NOT NULL,
+    command_id TEXT,
+    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
+    UNIQUE (originator_id, originator_version)
+) STRICT"""
+
+CHECKPOINTS = "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT"
+
+_MAGIC, _VERSION_AT, _ID_AT = b"SQLite format 3\0", 60, 68  # a SQLite file's first bytes, and two numbers in its header
+_SHARED_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a journal ends that names another one
+_TABLES = "SELECT sql FROM sqlite_schema WHERE name IN ('checkpoints', 'stored_events') ORDER BY name"
+_DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "invalid page")
+_TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
+
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
+_TYPES = (int, str, int, str, bytes)
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 _COMMAND_IDS = """
 SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
@@ -105,9 +129,21 @@ def uri(path: Path, mode: str) -> str:
 
 
 def is_interrupted(path: Path) -> bool:
-    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
+    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed.
+
+    Raises StorageFailed for one that names another journal: undoing what it says would delete that.
+    """
     journal = path.with_name(path.name + "-journal")
-    return journal.exists() and journal.stat().st_size > 0
+    try:
+        with opened(str(journal)) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
+            found = file.read(8)
+    except NotFound:
+        return False
+    if found == _SHARED_JOURNAL:
+        todo = "move the journal away, or restore the ledger from a copy"
+        raise StorageFailed(str(journal), "this journal was not left by a writer of this ledger", todo)
+    return bool(found)
 
 
 def is_wal(path: Path) -> bool:
@@ -117,30 +153,88 @@ def is_wal(path: Path) -> bool:
 
 
 def check_is_ledger(path: Path) -> None:
-    """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
+    """Raise what `connect` raises."""
     with contextlib.closing(connect(path)):
         pass
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a reading connection to a ledger; NoLedger when there is none, StorageFailed for another file."""
-    if not path.exists():
-        raise NoLedger(str(path))
-    todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
+    """Return a connection that reads a ledger and believes nothing in it.
+
+    Raises NoLedger when there is none, StorageFailed for another file, which SQLite never gets to see, LedgerBroken for
+    a ledger whose entries or checkpoints are kept in anything else than the tables that this program makes.
+    """
+    _check_header(path)
+    mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
     try:
-        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
         connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "cache_size = -65536"):
-            connection.execute(f"PRAGMA {pragma}")
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        made_by = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
-    if found != APPLICATION_ID:
-        raise StorageFailed(str(path), "this file is not a ledger", todo)
+        connection.execute("PRAGMA cache_size = -65536")
+        distrust(connection)
+        found = connection.execute(_TABLES).fetchall()
+        if [_words(sql) for (sql,) in found] != [_words(CHECKPOINTS), _words(TABLE)]:
+            raise _damaged(str(path), "its entries and checkpoints are not kept in the tables that this program makes")
+        first = connection.execute("SELECT min(rowid) FROM stored_events").fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise failed(path, error) from None
+    if first is not None and first < 1:
+        raise _damaged(f"entry {first}", "it stands before the first entry")
+    return connection
+
+
+def distrust(connection: sqlite3.Connection) -> None:
+    """Let nothing in the file that a connection reads do more than be read: no function, no huge value, no mapping."""
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether a database says that what is stored is not what was written."""
+    return any(sign in str(error) for sign in _DAMAGE)
+
+
+def failed(path: Path, error: Exception) -> LedgerBroken | StorageFailed:
+    """Return what SQLite says of a ledger as an error with three lines; damage is a broken ledger."""
+    if is_damage(error):
+        return _damaged(str(path), f"the file is damaged: {error}")
+    return StorageFailed(str(path), f"the store failed: {error}", "check the disk and the file, then try again")
+
+
+def _damaged(where: str, what: str) -> LedgerBroken:
+    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
+
+
+def _typed(rows: list[Any]) -> list[Any]:
+    """Return rows as they are; a table tells types when it is written to, not when a file was changed past it."""
+    if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), _TYPES, strict=False)):
+        wrong = next(row for row in rows if tuple(map(type, row[:5])) != _TYPES)
+        raise _damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
+    return rows
+
+
+def _words(sql: object) -> list[str]:
+    return str(sql).split()
+
+
+def _check_header(path: Path) -> None:
+    """Raise NoLedger when nothing is at the path, StorageFailed when its first bytes are not a ledger's."""
+    try:
+        if kind := other_than_file(path):
+            raise StorageFailed(str(path), f"cannot be read as a ledger: it is {kind}", _TODO)
+        with path.open("rb") as file:
+            head = file.read(100)
+    except FileNotFoundError:
+        raise NoLedger(str(path)) from None
+    except (OSError, ValueError) as error:
+        what = f"cannot be read as a ledger: {getattr(error, 'strerror', None) or error}"
+        raise StorageFailed(str(path), what, _TODO) from None
+    made_by, found = (int.from_bytes(head[at : at + 4], "big") for at in (_VERSION_AT, _ID_AT))
+    if len(head) < 100 or not head.startswith(_MAGIC) or found != APPLICATION_ID:
+        raise StorageFailed(str(path), "this file is not a ledger", _TODO)
     if made_by != FORMAT:
         raise StorageFailed(str(path), *another_format(made_by))
-    return connection
 
 
 class FileReader:
@@ -160,11 +254,11 @@ class FileReader:
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
-        return self._read(f"{_COLUMNS} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
+        return self._entries(f"{_COLUMNS} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
 
     def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
         """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
-        return self._read(
+        return self._entries(
             f"{_COLUMNS} WHERE originator_id >= ? AND originator_id < ? AND +rowid <= ?"
             " ORDER BY originator_id, originator_version",
             first,
@@ -179,7 +273,7 @@ class FileReader:
 
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
-        return [row for p in positions for row in self._read(f"{_COLUMNS} WHERE rowid = ?", p)]
+        return [row for p in positions for row in self._entries(f"{_COLUMNS} WHERE rowid = ?", p)]
 
     def known_position(self, at: str, up_to: int) -> int:
         """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
@@ -213,7 +307,7 @@ class FileReader:
     def sealed(self, up_to: int) -> Iterator[Sealed]:
         """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
         columns = _COLUMNS.replace("state", "state, leaf", 1)
-        return self._read(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
+        return self._entries(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
@@ -231,6 +325,12 @@ class FileReader:
         """Close the file."""
         self._connection.close()
 
+    def _entries(self, statement: str, *values: object) -> Iterator[Any]:
+        """Return rows that begin with an entry's; LedgerBroken for one whose values are not of an entry's types."""
+        with self._errors():
+            cursor = self._connection.execute(statement, values)
+        return chain.from_iterable(map(_typed, iter(partial(self._some, cursor), [])))
+
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows, read some at a time: for a million of them that is quicker than one by one."""
         with self._errors():
@@ -246,8 +346,4 @@ class FileReader:
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            if any(sign in str(error) for sign in ("malformed", "not a database", "decode", "no such")):
-                todo = "restore the ledger from a copy; something else than this program wrote to it"
-                raise LedgerBroken(str(self.path), f"the file is damaged: {error}", todo) from error
-            todo = "check the disk and the file, then try again"
-            raise StorageFailed(str(self.path), f"the store failed: {error}", todo) from error
+            raise failed(self.path, error) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
@@ -19,7 +19,7 @@ class Recorder(Protocol):
     def max_notification_id(self) -> int | None:
         """Return the position of the last entry, None for none."""
 
-    def rows(self, up_to: int) -> Iterator[Row]:
+    def rows(self, up_to: int) -> Generator[Row, None, None]:
         """Yield the entries up to a position, in order of position."""
 
     def at(self, positions: Iterable[int]) -> list[Row]:

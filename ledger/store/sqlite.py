@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from secrets import randbelow
 from typing import Any, BinaryIO, cast
@@ -30,7 +30,7 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
+from ledger.store.reading import APPLICATION_ID, CHECKPOINTS, FORMAT, LOCK_SECONDS, TABLE, distrust, is_interrupted, uri
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -42,16 +42,7 @@ except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough t
 CHUNK = 500
 
 _SCHEMA = (
-    """CREATE TABLE stored_events (
-    rowid INTEGER PRIMARY KEY,
-    originator_id TEXT NOT NULL,
-    originator_version INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    state BLOB NOT NULL,
-    command_id TEXT,
-    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
-    UNIQUE (originator_id, originator_version)
-) STRICT""",
+    TABLE,
     "CREATE UNIQUE INDEX command_ids ON stored_events (command_id) WHERE command_id IS NOT NULL",
     """CREATE TRIGGER never_updated BEFORE UPDATE ON stored_events
 BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END""",
@@ -66,7 +57,7 @@ BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: entries are never replaced'
     """CREATE TRIGGER never_a_gap AFTER INSERT ON stored_events
 WHEN NEW.rowid <> 1 AND NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid - 1)
 BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
-    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    CHECKPOINTS,
     """CREATE TRIGGER checkpoints_never_updated BEFORE UPDATE ON checkpoints
 BEGIN SELECT RAISE(ABORT, 'checkpoints are never changed'); END""",
     """CREATE TRIGGER checkpoints_never_deleted BEFORE DELETE ON checkpoints
@@ -225,8 +216,8 @@ class _LedgerPool(SQLiteConnectionPool):
             wal = has_wal_fix(sqlite3.sqlite_version_info)
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
-        for pragma in ("recursive_triggers = ON", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA recursive_triggers = ON")
+        distrust(connection)
         connection.row_factory = sqlite3.Row
         lock = self.path.with_name(self.path.name + ".lock")
         return _LedgerConnection(connection, lock, self.max_age)
@@ -271,7 +262,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
             )
             return [StoredEntry(*row) for row in c.fetchall()]
 
-    def rows(self, up_to: int) -> Iterator[Row]:
+    def rows(self, up_to: int) -> Generator[Row, None, None]:
         """Yield position, stream, version, name and state of every entry up to a position."""
         with self.datastore.transaction(commit=False) as c:
             cursor = c.sqlite_cursor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import BinaryIO
 
+from ledger import files
 from ledger.clock import EPOCH
-from ledger.entry import Entry, from_line
+from ledger.entry import MAX_LINE, Entry, from_line
 from ledger.errors import BadLine, NotFound
 from ledger.streams.acceptance import Refusal, Streams
 from ledger.text import clean
@@ -21,15 +22,21 @@ def lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def raw_lines(path: str) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each line that is not empty, without its end; NotFound for a file that is not there."""
-    if path == "-":
-        yield from _numbered(sys.stdin.buffer)
-        return
+    """Yield number and bytes of each line that is not empty, without its end.
+
+    Raises NotFound for a file that is not there, BadLine for a line of more than 16,000,000 bytes.
+    """
+    name = "standard input" if path == "-" else path
     try:
-        with Path(path).open("rb") as file:
-            yield from _numbered(file)
+        if path != "-":
+            with files.opened(path) as file:
+                yield from _numbered(file, name)
+        elif sys.stdin is None:
+            raise NotFound(name, "cannot be read: it is closed", "name a file, or pipe one in")
+        else:
+            yield from _numbered(sys.stdin.buffer, name)
     except OSError as error:
-        raise NotFound(clean(path), f"cannot be read: {error.strerror}", "check the file's name") from None
+        raise NotFound(clean(name), f"cannot be read: {error.strerror}", "check the file's name") from None
 
 
 def decoded(raw: bytes, name: str, number: int) -> str:
@@ -76,7 +83,9 @@ def entries_of(numbered: Iterable[tuple[int, str]], name: str) -> list[Entry]:
     return found
 
 
-def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, raw in enumerate(file, 1):
+def _numbered(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+        if len(raw) > MAX_LINE:
+            raise BadLine(f"{clean(name)}, line {number}", f"longer than {MAX_LINE:,} bytes")
         if raw.strip():
             yield number, raw.rstrip(b"\r\n")

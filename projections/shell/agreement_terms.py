@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +11,10 @@ import typer
 from ledger.entry import Fact
 from ledger.errors import BadTerms, NotFound
 from ledger.events import TermsPosted
+from ledger.files import content
 from ledger.instants import stamp
 from ledger.readings import READING_IDS, values
-from ledger.terms import BUILT_IN, Terms, Version, parse
+from ledger.terms import BUILT_IN, MAX_DOCUMENT, Terms, Version, parse
 from ledger.text import clean
 from projections.judgement import Judgement
 from projections.shell import output
@@ -90,10 +90,10 @@ def post(
       sla-ledger terms post easymeeting-2026-07-01.toml
     """
     try:
-        document = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(clean(file), f"cannot be read: {error}", "name a TOML file in UTF-8") from None
-    posted = parse(document)
+        document = content(file, 4 * MAX_DOCUMENT).decode()
+    except UnicodeDecodeError:
+        raise BadTerms(clean(file), "not UTF-8", "name a TOML file in UTF-8") from None
+    posted = parse(document.replace("\r\n", "\n"))
     wanted = option_instant(at, "--at")
     if wanted is not None and wanted != posted.effective_from:
         what = f"the document takes effect at {stamp(posted.effective_from)}, not at {stamp(wanted)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from ledger.privacy.pseudonyms import Pseudonyms
 from ledger.privacy.sealing import Summaries
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
-from ledger.text import clean
+from ledger.text import clean, plain_json
 from projections.shell import output
 from projections.shell.filters import one_of
 from projections.shell.recording import default_actor
@@ -115,7 +114,7 @@ def export(
     """
     one_of("--as", as_, ("cloudevents",))
     for entry in scope.history().entries:
-        output.write(to_line(entry))
+        output.write(plain_json(to_line(entry)))
 
 
 def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str | None) -> None:
@@ -262,10 +261,10 @@ def _write_rejects(path: str, bad: list[tuple[str, BadRow]]) -> None:
     """Write the rejects file whole or not at all."""
     draft = Path(f"{path}.{os.getpid()}.draft")
     try:
-        with draft.open("w", encoding="utf-8", errors="backslashreplace") as out:
+        with draft.open("w", encoding="utf-8") as out:
             for file, row in bad:
                 item = {"file": file, "line": row.line, "reason": row.reason, "row": row.raw}
-                out.write(json.dumps(item, ensure_ascii=False) + "\n")
+                out.write(output.json_line(item) + "\n")
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

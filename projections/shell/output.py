@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from typing import Any
 
 import typer
 
-from ledger.text import clean
+from ledger.text import clean, plain_json
 from projections.shell.scope import Scope
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
+# where a spreadsheet may see a formula begin: at a cell's start, or behind what separates cells in half of Europe
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@|%＝＋－＠｜％﹦﹢﹣﹫﹪−])")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 FIELDS: dict[str, tuple[str, ...]] = {  # of a report's rows, for the header of an empty one
     "compliance": (
@@ -136,7 +139,7 @@ def some(chosen: str, found: list[dict[str, Any]], fields: Sequence[str]) -> str
     if chosen == "json":
         return as_json(found)[2:-2]
     if chosen == "jsonl":
-        return "".join(f"{json.dumps(row, ensure_ascii=False, separators=(',', ':'))}\n" for row in found)
+        return "".join(f"{json_line(row)}\n" for row in found)
     return _separated(found, fields, chosen, header=False)
 
 
@@ -160,7 +163,7 @@ def thing(scope: Scope, found: dict[str, Any], text: Iterable[str]) -> None:
     if chosen == "json":
         write(as_json(found))
     elif chosen == "jsonl":
-        write(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+        write(json_line(found))
     elif chosen == "table":
         for line in text:
             write(clean(line))
@@ -175,13 +178,18 @@ def form(scope: Scope, piped: str = "tsv") -> str:
 
 
 def as_json(found: Any) -> str:
-    """Return JSON for people and programs: two spaces, keys as they come, characters as they are."""
-    return json.dumps(found, ensure_ascii=False, indent=2)
+    """Return JSON for people and programs: two spaces, keys as they come, characters as they are where that is safe."""
+    return plain_json(json.dumps(found, ensure_ascii=False, indent=2))
 
 
-def write(line: str) -> None:
-    """Write a line to standard output."""
-    typer.echo(line)
+def json_line(found: Any) -> str:
+    """Return JSON in one line, keys as they come, characters as they are where that is safe."""
+    return plain_json(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+
+
+def write(text: str) -> None:
+    """Write a line, or several, to standard output."""
+    typer.echo("\n".join(map(clean, text.split("\n"))))
 
 
 def note(line: str) -> None:
@@ -191,6 +199,10 @@ def note(line: str) -> None:
 
 def cell(value: Any) -> str:
     """Return a value as the text of one cell: money as `600.00 NOK`, lists with commas, nothing as nothing."""
+    return clean(_text(value))
+
+
+def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -200,11 +212,11 @@ def cell(value: Any) -> str:
             return f"{value['amount']} {value['currency']}"
         if set(value) == {"numerator", "denominator", "percent"}:
             return str(value["percent"])
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json_line(value)
     if isinstance(value, list):
         plain = all(not isinstance(v, dict | list) for v in value)
-        return ",".join(map(str, value)) if plain else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return clean(str(value))
+        return ",".join(map(str, value)) if plain else json_line(value)
+    return str(value)
 
 
 @contextmanager
@@ -214,11 +226,12 @@ def progress(label: str, total: int | None = None) -> Iterator[Any]:
         yield lambda done, of=None: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     # what is printed meanwhile goes where it belongs, not into the bar's console
     with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(escape(clean(label)), total=total)
         yield lambda done, of=None: bar.update(task, completed=done, total=of or total)
 
 
@@ -251,27 +264,23 @@ def _style(column: str, value: Any) -> str:
 
 
 def _separated(found: list[dict[str, Any]], columns: Sequence[str], chosen: str, *, header: bool = True) -> str:
+    """Return rows as CSV or TSV. CSV is for spreadsheets: what they might run gets an apostrophe, numbers do not.
+
+    TSV holds a row a line and loses nothing: a backslash in a cell is doubled, and what a terminal must not get is
+    spelled out as `clean` does.
+    """
+    if chosen == "tsv":
+        lines = [columns] if header else []
+        lines += [[clean(_text(row.get(c)).replace("\\", "\\\\")) for c in columns] for row in found]
+        return "".join("\t".join(line) + "\n" for line in lines)
     text = io.StringIO()
-    writer = csv.writer(
-        text,
-        delimiter="," if chosen == "csv" else "\t",
-        lineterminator="\n",
-        quoting=csv.QUOTE_MINIMAL if chosen == "csv" else csv.QUOTE_NONE,
-        quotechar='"' if chosen == "csv" else None,
-        escapechar=None if chosen == "csv" else "\\",
-    )
+    writer = csv.writer(text, lineterminator="\n")
     if header:
         writer.writerow(columns)
-    for row in found:
-        cells = [cell(row.get(c)) for c in columns]
-        if chosen == "csv":
-            cells = [_defused(row.get(c), t) for c, t in zip(columns, cells, strict=True)]
-        writer.writerow(cells)
+    writer.writerows([_defused(cell(row.get(c))) for c in columns] for row in found)
     return text.getvalue()
 
 
-def _defused(value: Any, text: str) -> str:
-    """Return a cell that a spreadsheet will not run: text that begins like a formula gets an apostrophe."""
-    if isinstance(value, str) and text.lstrip(" \u00a0").startswith(_FORMULA):
-        return f"'{text}"
-    return text
+def _defused(text: str) -> str:
+    """Return a cell that a spreadsheet will not run: what begins like a formula gets an apostrophe, no number does."""
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)

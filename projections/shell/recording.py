@@ -23,7 +23,7 @@ from ledger.instants import stamp
 from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
-from ledger.text import clean, identifier, strict_json
+from ledger.text import clean, identifier, plain_json, strict_json
 from ledger.values import Money
 from projections import outages
 from projections.history import folded
@@ -142,7 +142,7 @@ def append(scope: Scope, *facts: Fact) -> list[Entry]:
         if known and (entry.stream, entry.name, entry.event) != (fact.stream, fact.event.name, fact.event):
             output.note(f"warning: entry {entry.position} says something else than this fact; nothing was added")
         if scope.format in ("json", "jsonl"):
-            output.write(to_line(entry))
+            output.write(plain_json(to_line(entry)))
         else:
             output.note(f"entry {entry.position}: {entry.name} in {entry.stream}, version {entry.version}{known}")
     return entries

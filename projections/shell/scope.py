@@ -127,7 +127,7 @@ class Scope:
             return None
         from projections.shell.output import note
         from projections.views.place import NotViews, Unwritable
-        from projections.views.tables import Damaged, NotKept
+        from projections.views.tables import AMISS, Damaged, NotKept
 
         at = seconds(self.as_of or clock.now())
         with closing(self.reader()) as reader:
@@ -139,6 +139,11 @@ class Scope:
                         return question(self._answers(connection, reader, at, as_it_is=as_it_is))
                 except NotKept:
                     return None
+                except AMISS:
+                    from projections.views.building import find_damage
+
+                    find_damage(reader, reader.last_position())
+                    raise
                 except Unwritable as error:
                     if self.views and isinstance(error, NotViews):
                         raise

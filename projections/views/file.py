@@ -10,9 +10,9 @@ from zlib import crc32
 import msgspec
 from tzdata import IANA_VERSION
 
-from ledger.store.reading import Reader, Stored
+from ledger.store.reading import Reader, Stored, distrust
 from projections.grounds import Clock, Grounds
-from projections.views.tables import FORMAT, Damaged, encode, sealed, unsealed
+from projections.views.tables import FORMAT, INDEXES, SCHEMA, Damaged, encode, sealed, unsealed
 
 WAIT_SECONDS = 60
 
@@ -76,12 +76,19 @@ def made_by() -> str:
 
 
 def opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
-    """Return a connection to a views file that is there."""
+    """Return a connection to a views file that is there; Damaged when it holds other tables than it should."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
     )
-    for pragma in ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        distrust(connection)
+        made = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+        if sorted(sql for (sql,) in made) != sorted((*SCHEMA, *INDEXES)):
+            raise Damaged("they are not in the tables that this program makes")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -13,7 +13,7 @@ from ledger.errors import LedgerBroken
 from ledger.store.reading import Reader
 from projections.views.file import State, TooMuch, fits, made_by, mark, opened
 from projections.views.place import Unwritable, check, is_as_left, locked
-from projections.views.tables import COMPARED, KNOWN, Damaged
+from projections.views.tables import AMISS, COMPARED, KNOWN, Damaged
 
 if TYPE_CHECKING:
     from projections.views.building import Spread
@@ -194,7 +194,7 @@ def build(
     try:
         grounds = grounds_of(reader, last, years_around(reader, last))
         others = building.others(reader, last)
-    except LedgerBroken:
+    except (LedgerBroken, *AMISS):
         building.find_damage(reader, last)
         raise
     with contextlib.closing(building.connected(draft)) as connection:
@@ -202,7 +202,7 @@ def build(
             totals, read, sums = building.fill(
                 connection, draft, reader, grounds, last, progress, address, jobs, elsewhere
             )
-        except LedgerBroken:
+        except (LedgerBroken, *AMISS):
             building.find_damage(reader, last)
             raise
         if read + others != last:

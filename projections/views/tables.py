@@ -116,6 +116,8 @@ VERDICT, MONTH, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL
 CASE_MARKS, HANDLING_MARKS = ",".join("?" * 26), ",".join("?" * 12)
 GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
 
+AMISS = (TypeError, AttributeError, ValueError, OverflowError, RecursionError)  # what entries that are none bring about
+
 encode = msgspec.json.encode
 decode = msgspec.json.decode
 

@@ -1,0 +1,55 @@
+"""Files to be read: plain ones, of a size that is looked at first. A pipe or a device would keep the reader waiting."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from ledger.errors import LedgerError, NotFound
+from ledger.text import clean
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def other_than_file(path: str | Path) -> str | None:
+    """Return what lies at a path when it is no plain file, like "a folder"; OSError or ValueError when nothing can."""
+    return _KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
+
+
+def opened(path: str) -> BinaryIO:
+    """Return a plain file, to be read from its beginning; NotFound when there is none."""
+    try:
+        kind = other_than_file(path)
+        if kind is None:
+            return open(path, "rb", opener=_without_waiting)
+    except (OSError, ValueError) as error:
+        what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise NotFound(clean(path), what, "check the file's name") from None
+    raise NotFound(clean(path), f"cannot be read: it is {kind}", "name a plain file")
+
+
+def content(path: str, most: int) -> bytes:
+    """Return the bytes of a plain file; NotFound when there is none, LedgerError when it has more than `most`."""
+    with opened(path) as file:
+        found = file.read(most + 1)
+    check_size(path, found, most)
+    return found
+
+
+def check_size(path: str, found: bytes, most: int) -> None:
+    """Raise LedgerError when what was found at a path takes more than `most` bytes."""
+    if len(found) > most:
+        what = f"larger than {most:,} bytes"
+        raise LedgerError(clean(path), what, "check that this is the right file, or divide it")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # should it have become a pipe meanwhile
