@@ -78,12 +78,6 @@ def uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
-def is_interrupted(path: Path) -> bool:
-    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
-    journal = path.with_name(path.name + "-journal")
-    return journal.exists() and journal.stat().st_size > 0
-
-
 def check_is_ledger(path: Path) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
     with contextlib.closing(connect(path)):
@@ -96,12 +90,12 @@ def connect(path: Path) -> sqlite3.Connection:
         raise NoLedger(str(path))
     todo = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
     try:
-        mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
-        connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "cache_size = -65536"):
-            connection.execute(f"PRAGMA {pragma}")
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        made_by = connection.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            connection, found, made_by = _opened(path, "ro")
+        except sqlite3.OperationalError as error:
+            if not is_half_done(error):
+                raise
+            connection, found, made_by = _opened(path, "rw")  # only a writer can undo what a killed one left half-done
     except sqlite3.Error as error:
         raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
     if found != APPLICATION_ID:
@@ -110,6 +104,20 @@ def connect(path: Path) -> sqlite3.Connection:
         what = f"this ledger has format {made_by}, not {FORMAT}"
         raise StorageFailed(str(path), what, "use the program that made it")
     return connection
+
+
+def _opened(path: Path, mode: str) -> tuple[sqlite3.Connection, int, int]:
+    """Return a connection, and of what program and format the file says it is."""
+    connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "cache_size = -65536"):
+        connection.execute(f"PRAGMA {pragma}")
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    return connection, found, connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def is_half_done(error: sqlite3.Error) -> bool:
+    """Return whether a killed writer's transaction must be undone before this reader can go on."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 class FileReader:
@@ -185,7 +193,13 @@ class FileReader:
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows, read some at a time: for a million of them that is quicker than one by one."""
         with self._errors():
-            cursor = self._connection.execute(statement, values)
+            try:
+                cursor = self._connection.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if not is_half_done(error):
+                    raise
+                self._connection = connect(self.path)
+                cursor = self._connection.execute(statement, values)
         return chain.from_iterable(iter(partial(self._some, cursor), []))
 
     def _some(self, cursor: sqlite3.Cursor) -> list[Any]:

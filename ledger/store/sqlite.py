@@ -30,7 +30,7 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_interrupted, uri
+from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, uri
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -179,6 +179,7 @@ class _LedgerPool(SQLiteConnectionPool):
     """Connections with full synchronisation, a statement cache, and WAL only where SQLite has it right."""
 
     path: Path
+    only_reads: bool
 
     def _create_connection(self) -> SQLiteConnection:
         connection = sqlite3.connect(
@@ -189,7 +190,9 @@ class _LedgerPool(SQLiteConnectionPool):
             cached_statements=64,
             timeout=self.lock_timeout or LOCK_SECONDS,
         )
-        if "mode=ro" not in self.db_name:
+        if self.only_reads:
+            connection.execute("PRAGMA query_only = ON")  # and yet what a killed writer left half-done can be undone
+        else:
             wal = has_wal_fix(sqlite3.sqlite_version_info)
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
@@ -202,10 +205,11 @@ class _LedgerPool(SQLiteConnectionPool):
 
 class _LedgerDatastore(SQLiteDatastore):
     def __init__(self, path: Path, mode: str) -> None:
-        super().__init__(uri(path, mode), lock_timeout=LOCK_SECONDS, originator_id_type="text")
+        found = uri(path, "rw" if mode == "ro" else mode)
+        super().__init__(found, lock_timeout=LOCK_SECONDS, originator_id_type="text")
         self.pool.close()
-        self.pool = _LedgerPool(db_name=uri(path, mode), lock_timeout=LOCK_SECONDS)
-        self.pool.path = path
+        self.pool = _LedgerPool(db_name=found, lock_timeout=LOCK_SECONDS)
+        self.pool.path, self.pool.only_reads = path, mode == "ro"
 
 
 class EntryRecorder(SQLiteApplicationRecorder):
@@ -313,6 +317,4 @@ class LedgerFactory(SQLiteFactory):
         super().__init__(found)
         self.datastore.close()
         path, mode = Path(str(found.get("LEDGER_ADDRESS"))), str(found.get("LEDGER_MODE"))
-        if mode == "ro" and is_interrupted(path):
-            mode = "rw"  # only a writer can undo what a killed one left half-done
         self.datastore = _LedgerDatastore(path, mode)
