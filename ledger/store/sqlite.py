@@ -116,13 +116,14 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
     except OSError as error:
         raise StorageFailed(address, f"could not be made: {error.strerror}", "choose another place") from None
     finally:
-        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
-            left.unlink(missing_ok=True)
+        for end in ("", ".lock", "-journal"):
+            with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
+                draft.with_name(draft.name + end).unlink()
 
 
-def _sync(folder: Path) -> None:
-    """Make sure that a new name in a folder survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Make sure that a file's content, or a new name in a folder, survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -193,7 +194,8 @@ class _LedgerPool(SQLiteConnectionPool):
         if self.only_reads:
             connection.execute("PRAGMA query_only = ON")  # and yet what a killed writer left half-done can be undone
         else:
-            wal = has_wal_fix(sqlite3.sqlite_version_info)
+            # a draft has no log beside it: what closing it cannot bring over into the one file would be lost
+            wal = has_wal_fix(sqlite3.sqlite_version_info) and "mode=rwc" not in self.db_name
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
         for pragma in ("recursive_triggers = ON", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
@@ -272,6 +274,20 @@ class EntryRecorder(SQLiteApplicationRecorder):
         """Return the positions of those command ids that are already in the ledger."""
         with self.datastore.transaction(commit=False) as c:
             return {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, command_ids)}
+
+    def sync(self) -> None:
+        """Make sure that what is read here survives a power cut, after an error that came once it was committed.
+
+        What is committed is a journal cut to nothing, or a log. The ledger's own file was made durable before, and to
+        open and close it here would give up this process's locks on it.
+        """
+        path = cast(_LedgerPool, self.datastore.pool).path
+        try:
+            for beside in (path.with_name(f"{path.name}-journal"), path.with_name(f"{path.name}-wal")):
+                if beside.exists():
+                    _sync(beside)
+        except OSError as error:
+            raise OperationalError(error) from error
 
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of

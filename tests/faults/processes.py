@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,8 @@ class Session:
     def wait(self) -> int:
         """Its exit status, once it has ended; below zero the signal that ended it."""
         if self.status is None:
+            with contextlib.closing(os.fdopen(os.pidfd_open(self.pid), "rb", 0)) as ended:
+                select.select([ended], [], [])
             self.status = self.nursery.ask({"wait": self.pid})
         return self.status
 
@@ -50,6 +55,7 @@ class Nursery:
     numbers: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
+        self._turn = threading.Lock()
         program = [sys.executable, "-m", "tests.faults.sessions"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLA_LEDGER")}
         self._process = subprocess.Popen(
@@ -72,9 +78,10 @@ class Nursery:
         """The answer of the process that forks."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps(asked)}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._turn:
+            self._process.stdin.write(f"{json.dumps(asked)}\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
     def close(self) -> None:
         """End the process that forks."""

@@ -134,7 +134,7 @@ def synchronous(level: str) -> None:
 def folder_sync(wanted: bool) -> None:
     """Leave out making a new name in a folder durable, to see that the loss is seen."""
     if not wanted:
-        sqlite._sync = lambda folder: None
+        sqlite._sync = lambda path: None
 
 
 def largest_file(size: int) -> None:
@@ -168,8 +168,8 @@ SETTINGS: dict[str, Callable[..., None]] = {
 }
 
 
-def _run(asked: dict[str, Any]) -> None:
-    """Run a session as what it is forked for: never returns."""
+def _run(asked: dict[str, Any], ready: int) -> None:
+    """Run a session as what it is forked for, once it has said that it is ready: never returns."""
     status = 70
     try:
         for number, path in ((1, asked["out"]), (2, asked["err"])):
@@ -179,6 +179,9 @@ def _run(asked: dict[str, Any]) -> None:
         if asked["wait"]:
             with suppress(OSError, AttributeError):
                 ctypes.CDLL(None).prctl(*_ANYBODY, 0, 0, 0)
+        os.write(ready, b"!")
+        os.close(ready)
+        if asked["wait"]:
             signal.sigwait({GO})
         SESSIONS[asked["do"]](*asked["with"])
         status = 0
@@ -192,6 +195,19 @@ def _run(asked: dict[str, Any]) -> None:
         os._exit(status)
 
 
+def _begun(asked: dict[str, Any]) -> int:
+    """Fork a session and return its number when it is ready."""
+    wait, ready = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(wait)
+        _run(asked, ready)
+    os.close(ready)
+    os.read(wait, 1)
+    os.close(wait)
+    return pid
+
+
 def main() -> None:
     """Fork a session for each request and say its number; wait for the one that is named."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {GO})
@@ -200,9 +216,7 @@ def main() -> None:
         if "wait" in asked and "do" not in asked:
             answer = os.waitstatus_to_exitcode(os.waitpid(asked["wait"], 0)[1])
         else:
-            answer = os.fork()
-            if not answer:
-                _run(asked)
+            answer = _begun(asked)
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
