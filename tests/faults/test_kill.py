@@ -44,7 +44,7 @@ def test_writers_killed_at_random_instants_lose_and_double_nothing(
 
     running, kills, amid = {name: begin(name) for name in names}, 0, 0
     while kills < times(300, 10_000):
-        time.sleep(draw.uniform(0.002, 0.05))
+        time.sleep(draw.uniform(0.002, 0.035))
         dying = names if draw.random() < 0.1 else [draw.choice(names)]
         for name in dying:
             running[name].kill()

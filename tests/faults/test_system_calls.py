@@ -1,7 +1,7 @@
 """Each system call that writes fails once, with an error of the disk, a full disk, or the end of the process.
 
-After each fault the ledger is sound, what was acknowledged is there, what was not is there whole or not at all; what was
-said is three lines and true; the same command again ends with exactly one.
+After each fault the ledger is sound, what was acknowledged is there, what was not is there whole or not at all. What is
+said is three lines and true. The same command again ends with exactly one.
 """
 
 from __future__ import annotations
@@ -74,21 +74,21 @@ class Sweep:
         return f"{fault} {status}"
 
 
-def new(folder: Path) -> Path:
+def new(place: Path) -> Path:
     """A folder, made."""
-    folder.mkdir()
-    return folder
+    place.mkdir()
+    return place
 
 
-def ledger_in(folder: Path) -> Path:
+def ledger_in(place: Path) -> Path:
     """A ledger with one pair in it."""
-    db = folder / "ledger.db"
+    db = place / "ledger.db"
     create(db, facts=pair("W", 0))
     return db
 
 
 @pytest.mark.parametrize("journal", JOURNALS)
-def test_recording_survives_the_failure_of_any_call(journal: str, nursery: Nursery, tmp_path: Path) -> None:
+def test_recording_survives_the_failure_of_any_call(journal: str, nursery: Nursery, folder: Path) -> None:
     def begin(db: Path) -> Session:
         return nursery.command(db, *RECORD, wait=True, journal=journal)
 
@@ -101,12 +101,12 @@ def test_recording_survives_the_failure_of_any_call(journal: str, nursery: Nurse
         assert nursery.command(db, *RECORD, journal=journal).wait() == 0
         assert [e.command_id for e in entries_of(db)][2:] == ["row/1"]
 
-    met = Sweep(tmp_path, ledger_in, begin, look).run()
+    met = Sweep(folder, ledger_in, begin, look).run()
 
     assert min(met["EIO 1"], met["ENOSPC 1"], met["kill -9"]) > 3, met
 
 
-def test_a_ledger_is_made_whole_or_not_at_all(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_ledger_is_made_whole_or_not_at_all(nursery: Nursery, folder: Path) -> None:
     """Where SQLite may keep a write-ahead log, too: what is in the log of a draft would be lost."""
 
     def begin(db: Path) -> Session:
@@ -121,13 +121,13 @@ def test_a_ledger_is_made_whole_or_not_at_all(nursery: Nursery, tmp_path: Path) 
         left = {p.name.removeprefix("ledger.db") for p in db.parent.iterdir() if p.name != "trace"}
         assert status != 1 or left <= {""}, left
 
-    met = Sweep(tmp_path, lambda folder: folder / "ledger.db", begin, look, times(2, 1)).run()
+    met = Sweep(folder, lambda place: place / "ledger.db", begin, look, times(2, 1)).run()
 
     assert min(met["EIO 1"], met["ENOSPC 1"], met["kill -9"]) > 3, met
 
 
-def test_an_import_adds_all_or_nothing(nursery: Nursery, tmp_path: Path) -> None:
-    lines = tmp_path / "two.jsonl"
+def test_an_import_adds_all_or_nothing(nursery: Nursery, folder: Path) -> None:
+    lines = folder / "two.jsonl"
     lines.write_text("".join(f"{to_line(e)}\n" for e in judged(pair("I", 1), Streams(), 0, {}, NOON).added))
 
     def begin(db: Path) -> Session:
@@ -139,14 +139,14 @@ def test_an_import_adds_all_or_nothing(nursery: Nursery, tmp_path: Path) -> None
         assert nursery.command(db, "import", str(lines)).wait() == 0
         check(db, {"W/0", "I/1"}, {"W/0", "I/1"})
 
-    met = Sweep(tmp_path, ledger_in, begin, look, times(3, 1)).run()
+    met = Sweep(folder, ledger_in, begin, look, times(3, 1)).run()
 
     assert min(met["EIO 1"], met["ENOSPC 1"], met["kill -9"]) > 3, met
 
 
-def test_undoing_what_a_killed_writer_left_can_fail_too(nursery: Nursery, tmp_path: Path) -> None:
-    def prepare(folder: Path) -> Path:
-        db = ledger_in(folder)
+def test_undoing_what_a_killed_writer_left_can_fail_too(nursery: Nursery, folder: Path) -> None:
+    def prepare(place: Path) -> Path:
+        db = ledger_in(place)
         assert nursery.start("half", db).wait() == -signal.SIGKILL
         return db
 
@@ -156,26 +156,26 @@ def test_undoing_what_a_killed_writer_left_can_fail_too(nursery: Nursery, tmp_pa
     def look(db: Path, status: int, said: str) -> None:
         check(db, {"W/0"}, {"W/0"})
 
-    met = Sweep(tmp_path, prepare, begin, look).run()
+    met = Sweep(folder, prepare, begin, look).run()
 
     assert min(met["EIO 1"], met["ENOSPC 1"], met["kill -9"]) > 3, met
 
 
 @pytest.mark.parametrize("does", ["record", "import"])
-def test_an_error_after_the_commit_is_no_failure(does: str, nursery: Nursery, tmp_path: Path) -> None:
+def test_an_error_after_the_commit_is_no_failure(does: str, nursery: Nursery, folder: Path) -> None:
     """It is looked up by command id before anything is said."""
-    lines, log = tmp_path / "two.jsonl", tmp_path / "trace"
+    lines, log = folder / "two.jsonl", folder / "trace"
     lines.write_text("".join(f"{to_line(e)}\n" for e in judged(pair("I", 1), Streams(), 0, {}, NOON).added))
     command = RECORD if does == "record" else ("import", str(lines))
 
     def begin(db: Path) -> Session:
         return nursery.command(db, *command, wait=True, journal="TRUNCATE")
 
-    db = ledger_in(new(tmp_path / "whole"))
+    db = ledger_in(new(folder / "whole"))
     tracing.watch(begin(db), db, log)
     calls = list(tracing.calls_of(log))
     committed = [n for n, call in enumerate(calls) if call.name == "ftruncate" and call.path.endswith("-journal")][-1]
-    db = ledger_in(new(tmp_path / "faulty"))
+    db = ledger_in(new(folder / "faulty"))
     session = begin(db)
     status = tracing.failing(session, db, log, calls[committed + 1], "EIO")
 
