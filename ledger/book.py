@@ -154,6 +154,11 @@ class Ledger(Application[str]):
         except PersistenceError as error:
             return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
 
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep the checkpoint of the first entries, and return the one that is kept for that size: the first one."""
+        with _storage_errors(self.where):
+            return self.store.keep_checkpoint(size, note)
+
     def _read_back(self, wanted: Sequence[Fact | Entry], tried: Sequence[Entry], error: PersistenceError) -> list[int]:
         """Return the positions of what was to be written if all of it is there, by command id; else raise the error.
 

@@ -165,12 +165,16 @@ class Waiting:
 
     def enter(self, rank: Key) -> None:
         """Let a case wait that does not yet."""
-        c = self._chunk(rank)
-        ranks, notes = self._ranks[c], self._notes[c]
-        i = bisect_left(ranks, rank)
-        ranks.insert(i, rank)
-        notes.insert(i, 0)
-        noted = self._sums[c] + (sum(notes[i:]) if i + 1 < len(notes) else 0)
+        c = 0 if len(self._ranks) == 1 else self._chunk(rank)
+        ranks, notes, noted = self._ranks[c], self._notes[c], self._sums[c]
+        if not ranks or rank > ranks[-1]:  # as mostly: who is received later
+            ranks.append(rank)
+            notes.append(0)
+        else:
+            i = bisect_left(ranks, rank)
+            ranks.insert(i, rank)
+            notes.insert(i, 0)
+            noted += sum(notes[i:])
         if noted:
             self._before[rank] = noted
         if len(ranks) > CHUNK:
@@ -178,7 +182,7 @@ class Waiting:
 
     def leave(self, rank: Key) -> int:
         """Let a case wait no more, and return how often it was overtaken meanwhile."""
-        c = self._chunk(rank)
+        c = 0 if len(self._ranks) == 1 else self._chunk(rank)
         ranks, notes = self._ranks[c], self._notes[c]
         i = bisect_left(ranks, rank)
         assert ranks[i] == rank
@@ -193,10 +197,12 @@ class Waiting:
 
     def passed_by(self, rank: Key) -> int:
         """Note that a case was handled, and return how many that wait were received before it."""
-        c = self._chunk(rank)
+        c = 0 if len(self._ranks) == 1 else self._chunk(rank)
         i = bisect_left(self._ranks[c], rank)
         if i:
             self._notes[c][i - 1] += 1
+        if not c:
+            return i
         found = i
         for earlier in range(c):
             self._sums[earlier] += 1
@@ -204,8 +210,6 @@ class Waiting:
         return found
 
     def _chunk(self, rank: Key) -> int:
-        if len(self._ranks) == 1:
-            return 0
         low, high = 0, len(self._ranks) - 1
         while low < high:
             middle = (low + high + 1) // 2

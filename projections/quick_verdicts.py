@@ -55,13 +55,14 @@ def judged(
             due, locked = _due(rules, clock, received, passed, pauses, open_since, () if remote else assigned, remote)
     elif not apart:
         current = rules.remote if remote else rules.unassigned
-        due = _plain_due(rules, clock, received, passed, current)
         for at, _, _, fields in () if remote else assigned:
             if fields.priority != current:
-                if at > due:
+                if at - received > rules.hours.get(current, 0) and at > _plain_due(
+                    rules, clock, received, passed, current
+                ):  # no more business time than time has passed: mostly the clock need not be asked
                     break
                 current = fields.priority
-                due = _plain_due(rules, clock, received, passed, current)
+        due = _plain_due(rules, clock, received, passed, current)
     verdict: str | None = None
     late: int | None = None
     unsettled: Unsettled | None = None

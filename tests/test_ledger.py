@@ -67,7 +67,7 @@ def raw(path: Path, statement: str, *values: Any) -> None:
         connection.execute(statement, values)
 
 
-ROW = "INTO stored_events VALUES (?, ?, ?, 'IncidentResolved', x'7b7d', ?)"
+ROW = "INTO stored_events VALUES (?, ?, ?, 'IncidentResolved', x'7b7d', ?, zeroblob(32))"
 TAMPERING: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "update": ("UPDATE stored_events SET state = x'7b7d'", (), "entries are never changed"),
     "update or replace": ("UPDATE OR REPLACE stored_events SET rowid = 2", (), "entries are never changed"),
@@ -84,6 +84,13 @@ TAMPERING: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "a position below": (f"INSERT OR IGNORE {ROW}", (-1, "incident:X", 1, None), "positions have no gap"),
     "no stream": (f"INSERT {ROW}", (3, None, 1, None), "NOT NULL"),
     "text for a version": (f"INSERT {ROW}", (3, "incident:X", "one", None), "cannot store TEXT"),
+    "no leaf": (f"INSERT {ROW.replace('zeroblob(32)', 'NULL')}", (3, "incident:X", 1, None), "NOT NULL"),
+    "a leaf that is none": (f"INSERT {ROW.replace('32', '31')}", (3, "incident:X", 1, None), "CHECK"),
+    "text for a leaf": (
+        f"INSERT {ROW.replace('zeroblob(32)', 'hex(randomblob(16))')}",
+        (3, "incident:X", 1, None),
+        "cannot store TEXT",
+    ),
 }
 
 
@@ -392,7 +399,7 @@ DAMAGE: dict[str, tuple[str, bytes]] = {
 
 @pytest.mark.parametrize("topic, state", DAMAGE.values(), ids=DAMAGE)
 def test_a_row_that_cannot_be_read_is_named_by_its_position(path: Path, book: Ledger, topic: str, state: bytes) -> None:
-    raw(path, "INSERT INTO stored_events VALUES (2, 'incident:INC-1', 2, ?, ?, NULL)", topic, state)
+    raw(path, "INSERT INTO stored_events VALUES (2, 'incident:INC-1', 2, ?, ?, NULL, zeroblob(32))", topic, state)
 
     ways: list[Callable[[], object]] = [
         lambda: list(book.entries()),
@@ -464,8 +471,8 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA cache_size = 2")
 connection.execute("BEGIN IMMEDIATE")
 for position in range(2, 2000):
-    row = (position, f"incident:HALF-{position}", 1, "IncidentCancelled", b"x" * 500, None)
-    connection.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", row)
+    row = (position, f"incident:HALF-{position}", 1, "IncidentCancelled", b"x" * 500, None, b"x" * 32)
+    connection.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -168,14 +168,14 @@ def test_what_is_no_ledger_is_said_in_three_lines(server: Server, database: str)
     server.run("CREATE TABLE invoices (id int)", name)
     foreign = do(database, *REPORT, code=1).stderr.splitlines()
     do(database, "init")
-    server.run("COMMENT ON TABLE sla_ledger.ledger_events IS 'sla-ledger format 2'", name)
+    server.run("COMMENT ON TABLE sla_ledger.ledger_events IS 'sla-ledger format 3'", name)
     later = do(database, "log", code=1).stderr.splitlines()
     server.run("COMMENT ON TABLE sla_ledger.ledger_events IS NULL", name)
     unmarked = do(database, "log", code=1).stderr.splitlines()
 
     assert missing == [database, "there is no ledger here", f"create one: sla-ledger --db '{database}' init"]
     assert foreign[:2] == unmarked[:2] == [database, "this database is not a ledger"]
-    assert later[1:] == ["this ledger has another format: sla-ledger format 2", "use the program that made it"]
+    assert later[1:] == ["this ledger has format 3, not 2", "use a newer release"]
 
 
 def test_a_second_ledger_in_a_database_is_refused_and_nothing_half_made_remains(database: str) -> None:
@@ -253,10 +253,15 @@ TAMPERING = {
                " DO UPDATE SET state = ''", "entries are never changed"),
     "merge": ("MERGE INTO sla_ledger.ledger_events t USING sla_ledger.ledger_events s"
               " ON t.notification_id = s.notification_id WHEN MATCHED THEN DELETE", "entries are never deleted"),
-    "a gap": ("INSERT INTO sla_ledger.ledger_events VALUES (3, 'a:b', 1, 'X', '')", "positions have no gap"),
-    "position 0": ("INSERT INTO sla_ledger.ledger_events VALUES (0, 'a:b', 1, 'X', '')", "positions have no gap"),
-    "a position twice": ("INSERT INTO sla_ledger.ledger_events VALUES (1, 'a:b', 1, 'X', '')", "duplicate key"),
-    "no stream": ("INSERT INTO sla_ledger.ledger_events VALUES (2, NULL, 1, 'X', '')", "not-null"),
+    "a gap": ("INSERT INTO sla_ledger.ledger_events VALUES (3, 'a:b', 1, 'X', '', NULL, sha256(''))",
+              "positions have no gap"),
+    "position 0": ("INSERT INTO sla_ledger.ledger_events VALUES (0, 'a:b', 1, 'X', '', NULL, sha256(''))",
+              "positions have no gap"),
+    "a position twice": ("INSERT INTO sla_ledger.ledger_events VALUES (1, 'a:b', 1, 'X', '', NULL, sha256(''))",
+              "duplicate key"),
+    "no leaf": ("INSERT INTO sla_ledger.ledger_events VALUES (2, 'a:b', 1, 'X', '')", "not-null"),
+    "a leaf that is none": ("INSERT INTO sla_ledger.ledger_events VALUES (2, 'a:b', 1, 'X', '', NULL, '')", "check"),
+    "no stream": ("INSERT INTO sla_ledger.ledger_events VALUES (2, NULL, 1, 'X', '', NULL, sha256(''))", "not-null"),
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ledger.entry import Entry
 from ledger.instants import seconds
+from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
 from ledger.store.reading import Stored
 from projections import availability, handling_order, response_times, totals
@@ -68,6 +69,12 @@ class InMemory:
         rows = list(self.rows(len(self.found), position))
         corrected = {r[1] for r in rows if r[3] in ("EntryWithdrawn", "EntryCorrected")}
         return min(json.loads(r[4])["time"] for r in rows), sorted(corrected)
+
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        return (leaf(*row) for row in self.rows(up_to, after))
+
+    def checkpoints(self) -> list[str]:
+        return []
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         ids = sorted(r[1] for r in self.found if first <= r[1] < until)

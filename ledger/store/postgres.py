@@ -1,6 +1,6 @@
-"""The PostgreSQL store: one append-only table whose positions are gap-free from 1, in the order of their commits.
+"""The PostgreSQL store: append-only tables, positions that are gap-free from 1, in the order of their commits.
 
-It takes the library's recorder and gives it a table, connections and a turn to write of the ledger's own. The schema
+It takes the library's recorder and gives it tables, connections and a turn to write of the ledger's own. The schema
 `sla_ledger` belongs to who makes the ledger; two roles are for an administrator to grant to logins: the writer may read
 and append, the auditor may read.
 """
@@ -47,14 +47,11 @@ SELECT set_config('synchronous_commit', 'on', true)
 WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
 SELECT pg_advisory_xact_lock(1397506380)
 """
+_TAKE_TURN_AFTER = f"{_TAKE_TURN};\n{LAST}"
 
 _APPEND = """
 INSERT INTO sla_ledger.ledger_events
-SELECT (SELECT coalesce(max(notification_id), 0) FROM sla_ledger.ledger_events) + nth,
-    id, version, topic, state, command
-FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::text[])
-    WITH ORDINALITY AS added (id, version, topic, state, command, nth)
-RETURNING notification_id
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::text[], %s::bytea[])
 """
 
 _STREAM = """
@@ -84,20 +81,16 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             todo = "use a login that may create schemas in this database, and roles where they are not there yet"
             raise StorageFailed(where, f"this login may not make a ledger here: {said(error)}", todo) from None
         with connection.cursor() as cursor:
-            _append(cursor, entries)
+            _append(cursor, 0, entries)
 
 
-def _append(cursor: psycopg.Cursor[Any], entries: Sequence[StoredEvent]) -> list[int]:
+def _append(cursor: psycopg.Cursor[Any], last: int, entries: Sequence[StoredEvent]) -> Sequence[int]:
     """Append entries behind the last one and return their positions; the turn to write is taken already."""
-    positions: list[int] = []
     for start in range(0, len(entries), BATCH):
-        part = [cast(StoredEntry, x) for x in entries[start : start + BATCH]]
-        columns = zip(
-            *((x.originator_id, x.originator_version, x.topic, x.state, x.command_id) for x in part), strict=True
-        )
-        cursor.row_factory = tuple_row
-        positions += [row[0] for row in cursor.execute(_APPEND, [list(c) for c in columns]).fetchall()]
-    return positions
+        part = cast(Sequence[StoredEntry], entries[start : start + BATCH])
+        columns = zip(*(x.row(position) for position, x in enumerate(part, last + start + 1)), strict=True)
+        cursor.execute(_APPEND, [list(c) for c in columns])
+    return range(last + 1, last + len(entries) + 1)
 
 
 class _LedgerDatastore(PostgresDatastore):
@@ -145,19 +138,27 @@ class EntryRecorder(PostgresApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         """Append entries in one transaction and return their positions; never tried twice."""
-        with self._turn() as c:
-            return self._insert_events(c, stored_events)
+        with self._turn() as (c, last):
+            return self._append(c, last, stored_events)
 
     def insert_decided(self, facts: Sequence[Fact], decided: Decision) -> Sequence[int]:
         """Append what is decided on how the ledger stands before facts, and return its positions; no other writer comes
         between. What `decided` raises leaves everything as it was.
         """
-        with self._turn() as c:
-            return self._insert_events(c, decided(*self._before(c, facts)))
+        with self._turn() as (c, last):
+            return self._append(c, last, decided(last, *self._known(c, facts)))
+
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        with self._turn() as (c, _), self._only_reading(c):
+            for row in c.execute("SELECT note FROM sla_ledger.checkpoints WHERE size = %s", (size,)).fetchall():
+                return str(row["note"])
+            c.execute("INSERT INTO sla_ledger.checkpoints VALUES (%s, %s)", (size, note))
+        return note
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[psycopg.Cursor[DictRow]]:
-        """Yield a cursor in a transaction that no other writer comes into.
+    def _turn(self) -> Iterator[tuple[psycopg.Cursor[DictRow], int]]:
+        """Yield a cursor in a transaction that no other writer comes into, and the position of the last entry.
 
         When the connection is lost, this waits for the end of the lost transaction, so that who looks it up afterwards
         learns what became of it.
@@ -166,8 +167,10 @@ class EntryRecorder(PostgresApplicationRecorder):
         try:
             with self.datastore.transaction(commit=True) as c:
                 connection = c.connection
-                c.execute(_TAKE_TURN)
-                yield c
+                c.execute(_TAKE_TURN_AFTER)
+                while c.nextset():
+                    pass
+                yield c, c.fetchall()[0]["max"] or 0
         except (OperationalError, InterfaceError):
             if connection is not None and connection.closed:
                 self._await_turn()
@@ -178,12 +181,16 @@ class EntryRecorder(PostgresApplicationRecorder):
         with contextlib.suppress(PersistenceError), self.datastore.transaction(commit=True) as c:
             c.execute(_TAKE_TURN)
 
-    def _insert_events(  # type: ignore[override]
-        self, c: psycopg.Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
-    ) -> Sequence[int]:
+    def _append(self, c: psycopg.Cursor[DictRow], last: int, stored_events: Sequence[StoredEvent]) -> Sequence[int]:
         self._notify_channel(c)
+        with self._only_reading(c):
+            return _append(c, last, stored_events)
+
+    @contextlib.contextmanager
+    def _only_reading(self, c: psycopg.Cursor[DictRow]) -> Iterator[None]:
+        """Raise StorageFailed when the login may not write."""
         try:
-            return _append(c, stored_events)
+            yield
         except InsufficientPrivilege:
             todo = f"let its owner grant it: GRANT sla_ledger_writer TO {c.connection.info.user}"
             raise StorageFailed(self.datastore.where, "this login may only read the ledger", todo) from None
@@ -216,16 +223,16 @@ class EntryRecorder(PostgresApplicationRecorder):
         """
         with self.datastore.transaction(commit=False) as c:
             c.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return self._before(c, facts)
+            last = c.execute(LAST).fetchall()[0]["max"] or 0
+            return (last, *self._known(c, facts))
 
-    def _before(self, c: psycopg.Cursor[DictRow], facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
+    def _known(self, c: psycopg.Cursor[DictRow], facts: Sequence[Fact]) -> tuple[dict[str, int], list[Row]]:
         with c.connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-            [[last]] = cursor.execute(LAST).fetchall()
             ids = [f.command_id for f in facts if f.command_id is not None]
             positions = dict(cast("list[tuple[str, int]]", cursor.execute(_POSITIONS, (ids,)).fetchall()))
             streams = {f.stream for f in facts if f.command_id not in positions}
             rows = cursor.execute(_STREAMS, (list(streams),)).fetchall()
-        return last or 0, positions, cast("list[Row]", rows)
+        return positions, cast("list[Row]", rows)
 
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return the entries at these positions, in this order."""

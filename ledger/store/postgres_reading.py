@@ -17,9 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import HAPPENED_AT, RECORDED_AT, Stored
+from ledger.store.reading import FORMAT, HAPPENED_AT, RECORDED_AT, Stored, another_format
 
-FORMAT = "sla-ledger format 1"
 CONNECT_SECONDS = 10
 BATCH = 5000
 LIMITS = {  # unless the address says otherwise
@@ -51,12 +50,13 @@ def check_is_ledger(address: str) -> None:
         tables = "SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
         if found is None and connection.execute(tables).fetchone() is None:
             raise NoLedger(where)
-    if found is None or not str(found[0]).startswith("sla-ledger format"):
+    mark = None if found is None else re.fullmatch(r"sla-ledger format ([0-9]+)", str(found[0]))
+    if found is None or mark is None:
         todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
         raise StorageFailed(where, "this database is not a ledger", todo)
-    mark, user, readable = found
-    if mark != FORMAT:
-        raise StorageFailed(where, f"this ledger has another format: {mark}", "use the program that made it")
+    if int(mark[1]) != FORMAT:
+        raise StorageFailed(where, *another_format(int(mark[1])))
+    _, user, readable = found
     if not readable:
         todo = f"let its owner grant it: GRANT sla_ledger_auditor TO {user}"
         raise StorageFailed(where, "this login may not read the ledger", todo)
@@ -160,6 +160,18 @@ class DatabaseReader:
         ids = sorted(row[1] for row in sample if first <= row[1] < until)
         return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
 
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+        statement = (
+            "SELECT leaf FROM sla_ledger.ledger_events"
+            " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+        )
+        return (row[0] for row in self._each(statement, after, up_to))
+
+    def checkpoints(self) -> list[str]:
+        """Return the notes of all checkpoints that are kept, by size."""
+        return [row[0] for row in self._all("SELECT note FROM sla_ledger.checkpoints ORDER BY size")]
+
     def count(self) -> int:
         """Return how many entries there are."""
         return self._one("SELECT count(*) FROM sla_ledger.ledger_events") or 0
@@ -175,11 +187,11 @@ class DatabaseReader:
         with self._errors(), self._connection.cursor(binary=True) as cursor:
             return cursor.execute(statement, values).fetchall()
 
-    def _each(self, statement: str, *values: object) -> Iterator[Stored]:
+    def _each(self, statement: str, *values: object) -> Iterator[Any]:
         """Yield rows from a cursor of the server, some thousands at a time."""
         with self._errors(), self._connection.cursor(f"entries_{next(self._names)}") as cursor:
             cursor.itersize = BATCH
-            yield from cast("Iterator[Stored]", cursor.execute(statement, values, binary=True))
+            yield from cursor.execute(statement, values, binary=True)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

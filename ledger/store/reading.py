@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
-FORMAT = 1
+FORMAT = 2
 LOCK_SECONDS = 30
 EVERYTHING = 2**62
 AT_ONCE = 500
@@ -28,6 +28,12 @@ Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, st
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 
 
+def another_format(made_by: int) -> tuple[str, str]:
+    """Return what to say of a ledger in another format than this program's, and what to do."""
+    todo = "export it with the release that made it, and here: sla-ledger --db NEW import --verbatim FILE"
+    return f"this ledger has format {made_by}, not {FORMAT}", todo if made_by < FORMAT else "use a newer release"
+
+
 def known_entry(position: int, last: int) -> int:
     """Return the position of an entry that is there, or 0; NotFound when it lies beyond the last."""
     if not 0 <= position <= last:
@@ -36,14 +42,14 @@ def known_entry(position: int, last: int) -> int:
     return position
 
 
-class Reader(Protocol):
-    """What every store can be asked for."""
-
-    def identity(self) -> str:
-        """Return what tells this ledger from any other that may come into its place."""
+class Record(Protocol):
+    """What a ledger and a stream file can be asked for alike."""
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
+
+    def count(self) -> int:
+        """Return how many entries there are."""
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -51,11 +57,27 @@ class Reader(Protocol):
     def rows_by_stream(self, first: str, until: str, up_to: int) -> Iterator[Stored]:
         """Yield the entries of streams with first <= id < until, up to a position, by id (as bytes), then version."""
 
-    def streams_after(self, after: int, up_to: int) -> list[str]:
-        """Return the streams that have entries in `(after, up_to]`."""
-
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions."""
+
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+
+    def checkpoints(self) -> list[str]:
+        """Return the notes of all checkpoints that are kept, by size."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class Reader(Record, Protocol):
+    """What every store can be asked for."""
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+
+    def streams_after(self, after: int, up_to: int) -> list[str]:
+        """Return the streams that have entries in `(after, up_to]`."""
 
     def known_position(self, at: str, up_to: int) -> int:
         """Return the position before the first entry recorded after an instant (RFC 3339 in UTC), at most `up_to`."""
@@ -65,12 +87,6 @@ class Reader(Protocol):
 
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
-
-    def count(self) -> int:
-        """Return how many entries there are."""
-
-    def close(self) -> None:
-        """Give back what is held."""
 
 
 def uri(path: Path, mode: str) -> str:
@@ -101,8 +117,7 @@ def connect(path: Path) -> sqlite3.Connection:
     if found != APPLICATION_ID:
         raise StorageFailed(str(path), "this file is not a ledger", todo)
     if made_by != FORMAT:
-        what = f"this ledger has format {made_by}, not {FORMAT}"
-        raise StorageFailed(str(path), what, "use the program that made it")
+        raise StorageFailed(str(path), *another_format(made_by))
     return connection
 
 
@@ -181,6 +196,15 @@ class FileReader:
         one = "SELECT originator_id FROM stored_events WHERE rowid = ?"
         ids = sorted(row[0] for p in positions for row in self._read(one, p) if first <= row[0] < until)
         return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
+
+    def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
+        """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
+        found = self._read("SELECT leaf FROM stored_events WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
+        return (row[0] for row in found)
+
+    def checkpoints(self) -> list[str]:
+        """Return the notes of all checkpoints that are kept, by size."""
+        return [row[0] for row in self._read("SELECT note FROM checkpoints ORDER BY size")]
 
     def count(self) -> int:
         """Return how many entries there are."""

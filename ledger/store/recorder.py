@@ -44,6 +44,9 @@ class Recorder(Protocol):
         between. What `decided` raises leaves everything as it was.
         """
 
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+
 
 class Store(Protocol):
     """A module that keeps ledgers in one kind of database."""

@@ -1,4 +1,4 @@
-"""The SQLite store: one append-only table whose positions are gap-free from 1, and connections that sync fully.
+"""The SQLite store: append-only tables, positions that are gap-free from 1, and connections that sync fully.
 
 It takes the library's recorder and gives it a table, a connection and a writer lock of the ledger's own.
 """
@@ -49,6 +49,7 @@ _SCHEMA = (
     topic TEXT NOT NULL,
     state BLOB NOT NULL,
     command_id TEXT,
+    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
     UNIQUE (originator_id, originator_version)
 ) STRICT""",
     "CREATE UNIQUE INDEX command_ids ON stored_events (command_id) WHERE command_id IS NOT NULL",
@@ -65,20 +66,31 @@ BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: entries are never replaced'
     """CREATE TRIGGER never_a_gap AFTER INSERT ON stored_events
 WHEN NEW.rowid <> 1 AND NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid - 1)
 BEGIN SELECT RAISE(ABORT, 'positions have no gap'); END""",
+    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    """CREATE TRIGGER checkpoints_never_updated BEFORE UPDATE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never changed'); END""",
+    """CREATE TRIGGER checkpoints_never_deleted BEFORE DELETE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never deleted'); END""",
+    """CREATE TRIGGER checkpoints_never_replaced BEFORE INSERT ON checkpoints
+WHEN EXISTS (SELECT 1 FROM checkpoints WHERE size = NEW.size)
+BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: checkpoints are never replaced'); END""",
+    """CREATE TRIGGER checkpoints_in_order AFTER INSERT ON checkpoints
+WHEN NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.size)
+  OR EXISTS (SELECT 1 FROM checkpoints WHERE size > NEW.size)
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is of entries that are there, and later than the last'); END""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
 
-_SELECT = "SELECT * FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+_COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_SELECT = (
+    "SELECT originator_id, originator_version, topic, state, command_id, rowid FROM stored_events"
+    " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+)
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
-
-
 _POSITIONS = "SELECT command_id, rowid FROM stored_events WHERE command_id IN ({})"
-_STREAMS = (
-    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-    " WHERE originator_id IN ({}) ORDER BY originator_id, originator_version"
-)
+_STREAMS = f"{_COLUMNS} WHERE originator_id IN ({{}}) ORDER BY originator_id, originator_version"
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
@@ -224,13 +236,8 @@ class EntryRecorder(SQLiteApplicationRecorder):
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         first = (self._max_notification_id(c) or 0) + 1
         entries = cast(Sequence[StoredEntry], stored_events)
-        c.executemany(
-            "INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (position, s.originator_id, s.originator_version, s.topic, s.state, s.command_id)
-                for position, s in enumerate(entries, first)
-            ),
-        )
+        rows = (s.row(position) for position, s in enumerate(entries, first))
+        c.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return range(first, first + len(stored_events))
 
     def select_events(
@@ -248,26 +255,22 @@ class EntryRecorder(SQLiteApplicationRecorder):
             c.execute(
                 statement, (originator_id, gt or 0, 2**62 if lte is None else lte, -1 if limit is None else limit)
             )
-            return [StoredEntry(r[1], r[2], r[3], r[4], r[5], r[0]) for r in c.fetchall()]
+            return [StoredEntry(*row) for row in c.fetchall()]
 
     def rows(self, up_to: int) -> Iterator[Row]:
         """Yield position, stream, version, name and state of every entry up to a position."""
         with self.datastore.transaction(commit=False) as c:
             cursor = c.sqlite_cursor
             cursor.row_factory = None
-            yield from cursor.execute(
-                "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
-                " WHERE rowid <= ? ORDER BY rowid",
-                (up_to,),
-            )
+            yield from cursor.execute(f"{_COLUMNS} WHERE rowid <= ? ORDER BY rowid", (up_to,))
 
     def at(self, positions: Iterable[int]) -> list[Row]:
         """Return position, stream, version, name and state of the entries at these positions."""
         with self.datastore.transaction(commit=False) as c:
             found = []
             for position in positions:
-                c.execute("SELECT * FROM stored_events WHERE rowid = ?", (position,))
-                found += [tuple(row)[:5] for row in c.fetchall()]
+                c.execute(f"{_COLUMNS} WHERE rowid = ?", (position,))
+                found += [cast(Row, tuple(row)) for row in c.fetchall()]
         return found
 
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
@@ -302,6 +305,15 @@ class EntryRecorder(SQLiteApplicationRecorder):
         """
         with self.datastore.transaction(commit=True) as c:
             return self._insert_events(c, decided(*self._before(c, facts)))
+
+    def keep_checkpoint(self, size: int, note: str) -> str:
+        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        with self.datastore.transaction(commit=True) as c:
+            c.execute("SELECT note FROM checkpoints WHERE size = ?", (size,))
+            for row in c.fetchall():
+                return str(row["note"])
+            c.execute("INSERT INTO checkpoints VALUES (?, ?)", (size, note))
+        return note
 
     def _before(self, c: SQLiteCursor, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         last = self._max_notification_id(c) or 0

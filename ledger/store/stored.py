@@ -10,6 +10,7 @@ from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 
 from ledger.entry import Entry
+from ledger.seal.leaves import leaf
 from ledger.store.mapper import from_state, to_state
 
 
@@ -19,6 +20,12 @@ class StoredEntry(StoredEvent):
 
     command_id: str | None = None
     position: int = 0
+
+    def row(self, position: int) -> tuple[int, str, int, str, bytes, str | None, bytes]:
+        """Return the columns that keep it at a position, its leaf hash last."""
+        stream, version = str(self.originator_id), self.originator_version
+        hashed = leaf(position, stream, version, self.topic, self.state)
+        return position, stream, version, self.topic, self.state, self.command_id, hashed
 
 
 class StoredEntries(Sequence[StoredEvent]):

@@ -24,7 +24,7 @@ from ledger.text import clean
 if TYPE_CHECKING:
     from ledger.book import Ledger
     from ledger.entry import Entry
-    from ledger.store.reading import Reader
+    from ledger.store.reading import Reader, Record
     from projections.history import History
     from projections.judgement import Judgement
     from projections.spans import Span
@@ -202,6 +202,14 @@ class Scope:
         from ledger.store.address import reader_at
 
         return reader_at(self.db)
+
+    def record(self) -> Record:
+        """Return the rows and leaf hashes of the ledger or stream file, to be closed after use."""
+        if not self.is_stream_file:
+            return self.reader()
+        from ledger.store.stream_record import StreamRecord
+
+        return StreamRecord(self.entries())
 
     @property
     def is_stream_file(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,19 @@ from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import Case, Emptied, cases
 from projections.stored_facts import FAR, SHIFT
 from projections.views.place import APPLICATION_ID
-from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
+from projections.views.rows import (
+    MASK,
+    Likeness,
+    Totals,
+    case_row,
+    count_alike,
+    emptied_row,
+    handled_as,
+    handling_row,
+    left_at,
+    likeness_of,
+    rank,
+)
 from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
@@ -30,7 +43,6 @@ SLICE = 25_000  # cases of one step of a walk
 MOST = 8  # processes; SQLite brings ten files together at most
 FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
-Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
 Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
 
 _MOVING = """CREATE TABLE moving ( -- what is not yet walked through
@@ -154,7 +166,7 @@ def part(
     path: Path, reader: Reader, grounds: Grounds, ranges: Iterable[tuple[str, str]], up_to: int
 ) -> tuple[Totals, int]:
     """Write the cases of streams with first <= id < until into a file of their own; return totals and entries read."""
-    totals: Totals = {}
+    alike = Counter[Likeness]()
     read = 0
     moving: list[tuple[Any, ...]] = []
     emptied: list[tuple[Any, ...]] = []
@@ -169,7 +181,7 @@ def part(
             stays = encode(case.stays).decode()
             moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
             row = case_row(case)
-            grouped((row,), totals)
+            alike[likeness_of(row)] += 1
             yield row
 
     with no_collection(), closing(connected(path)) as connection:
@@ -184,6 +196,8 @@ def part(
             moving.clear()
             emptied.clear()
         connection.execute("COMMIT")
+    totals: Totals = {}
+    count_alike(alike, totals)
     return totals, read
 
 

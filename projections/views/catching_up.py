@@ -7,6 +7,7 @@ rests on, the views are built anew.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,17 @@ from projections.replay import Case, Emptied, cases, unreadable
 from projections.stored_facts import SHIFT
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
-from projections.views.rows import MASK, case_row, emptied_row, grouped, handled_as, handling_row, left_at, rank
+from projections.views.rows import (
+    MASK,
+    case_row,
+    count_alike,
+    emptied_row,
+    handled_as,
+    handling_row,
+    left_at,
+    likeness_of,
+    rank,
+)
 from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
 from projections.views.uptime import KINDS as UPTIME
 from projections.views.uptime import forget
@@ -140,8 +151,8 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
         for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))
     ]
     rows = [case_row(case) for case in found]
-    grouped(old, totals, -1)
-    grouped(rows, totals)
+    count_alike(Counter(map(likeness_of, old)), totals, -1)
+    count_alike(Counter(map(likeness_of, rows)), totals)
     handling = {}
     for row in old:
         known = connection.execute("SELECT * FROM handling WHERE position = ?", (row[POSITION],)).fetchone()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from projections.replay import Case, Emptied
 from projections.stored_facts import FAR, SHIFT
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
+
+Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
+Likeness = tuple[Any, ...]
 
 MASK = (1 << SHIFT) - 1
 NEVER = FAR  # when a case that still waits will have left
@@ -63,11 +67,14 @@ def handled_as(handled: tuple[str, int] | None) -> tuple[str | None, int | None,
     return (None, None, None) if handled is None else (handled[0], handled[1] >> SHIFT, handled[1] & MASK)
 
 
-def grouped(rows: Iterable[tuple[Any, ...]], totals: dict[tuple[str, str, str], int], count: int = 1) -> None:
-    """Add the answered cases among rows to totals, or take them away."""
-    for row in rows:
-        verdict = row[VERDICT]
+def count_alike(alike: Mapping[Likeness, int], totals: Totals, sign: int = 1) -> None:
+    """Add how many rows have each likeness to the totals of answered cases, or take them away with sign -1."""
+    for likeness, cases in alike.items():
+        verdict = likeness[-1]
         if verdict is not None:
-            for name, column in GROUP_COLUMN.items():
-                key = (name, row[column], verdict)
-                totals[key] = totals.get(key, 0) + count
+            for name, item in zip(GROUP_COLUMN, likeness, strict=False):
+                key = (name, item, verdict)
+                totals[key] = totals.get(key, 0) + sign * cases
+
+
+likeness_of = itemgetter(*GROUP_COLUMN.values(), VERDICT)  # of a case's row: what reports group it by, and its verdict

@@ -21,8 +21,9 @@ from ledger.errors import LedgerError, NoLedger
 from ledger.store.address import reader_at, shown
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.views.building import KINDS, Progress, Spread, Totals, connected, part
+from projections.views.building import KINDS, Progress, Spread, connected, part
 from projections.views.file import made_by, mark
+from projections.views.rows import Totals
 from projections.views.tables import encode
 
 FAST = 1  # of zlib: to a third in a fourteenth of the time that judging takes

@@ -35,6 +35,7 @@ EXPLANATION = "Figures over something measured beside them in the same run; exit
 def main(arguments: list[str]) -> int:
     """Return the exit status: 1 when something gave a wrong result, else 0."""
     given = _parser().parse_args(arguments)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as wherever the program is installed
     measure.ENTRIES = given.entries
     wanted = given.only.split(",") if given.only else list(BENCHMARKS)
     if unknown := [name for name in wanted if name not in BENCHMARKS]:

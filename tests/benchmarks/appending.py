@@ -30,6 +30,7 @@ from ledger import events as e
 from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, to_line
 from ledger.instants import stamp
+from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
 from ledger.store.sqlite import has_wal_fix
 from projections.shell.exchange import native
@@ -291,7 +292,7 @@ def fill(path: Path, cases: int) -> None:
         for first in range(1, cases + 1, 50_000):
             connection.execute("BEGIN")
             rows = (row for case in range(first, min(first + 50_000, cases + 1)) for row in _rows(case, states))
-            connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             connection.execute("COMMIT")
 
 
@@ -299,8 +300,8 @@ def _rows(case: int, states: list[bytes]) -> Iterator[tuple[Any, ...]]:
     for n, state in enumerate(states):
         at, command_id = stamp(START + timedelta(seconds=case, minutes=n)), f"desk/{case:08}/{n}"
         head = f'{{"time":"{at}","recordedtime":"{at}","actor":"desk.oslo","commandid":"{command_id}","data"'
-        row = (5 * case - 4 + n, f"incident:INC-{case:08}", n + 1, TOLD[n].name, head.encode() + state, command_id)
-        yield row
+        row = (5 * case - 4 + n, f"incident:INC-{case:08}", n + 1, TOLD[n].name, head.encode() + state)
+        yield (*row, command_id, leaf(*row))
 
 
 def _ratio(above: list[float], below: list[float]) -> float:

@@ -15,6 +15,7 @@ from random import Random
 from ledger import book, terms
 from ledger.entry import Entry
 from ledger.instants import instant
+from ledger.seal.leaves import leaf
 from ledger.store.mapper import from_state, to_state
 from tests.benchmarks import estate
 from tests.benchmarks.cases import ENTRIES_A_CASE, Customer, Draw, Happening, life, receipt
@@ -62,7 +63,7 @@ def make(path: Path, count: int, seed: int = 1) -> None:
         connection.execute("BEGIN")
         for name, _ in triggers:  # each entry is right by its making; looking again would double the time
             connection.execute(f"DROP TRIGGER {name}")
-        connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", map(with_leaf, rows))
         for _, statement in triggers:
             connection.execute(statement)
         connection.execute("COMMIT")
@@ -77,9 +78,14 @@ def more(path: Path, count: int, seed: int = 1) -> None:
         ).fetchone()
         found = sorted(_continued(connection, count, seed, seconds(_field(state, "recordedtime"))))[:count]
         connection.execute("BEGIN IMMEDIATE")
-        rows = ((position, *row[2:]) for position, row in enumerate(found, last + 1))
-        connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", rows)
+        rows = (with_leaf((position, *row[2:])) for position, row in enumerate(found, last + 1))
+        connection.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
+
+
+def with_leaf(row: Row) -> tuple[object, ...]:
+    """Return a row as it is kept: with its leaf hash."""
+    return (*row, leaf(*row[:5]))
 
 
 class _Days:
