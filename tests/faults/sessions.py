@@ -19,7 +19,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from eventsourcing.sqlite import SQLiteConnection
 
@@ -31,8 +31,10 @@ from ledger.entry import Fact
 from ledger.errors import Conflict, LedgerError
 from ledger.instants import instant
 from ledger.store import sqlite
+from ledger.store.address import is_database
 
 NOON = instant("2026-03-02T12:00:00Z")
+Found = TypeVar("Found")
 GO = signal.SIGUSR1  # what a session waits for when it is to be watched from its first call
 _ANYBODY = (0x59616D61, -1)  # PR_SET_PTRACER: who watches it need not be its parent
 
@@ -53,20 +55,29 @@ def command(*arguments: str) -> None:
 
 
 def write(db: str, name: str, acks: str, count: int = 2**62) -> None:
-    """Record pair after pair, go on where the acknowledged ones end, and append each number to `acks` once it is in."""
+    """Record pair after pair, go on where the acknowledged ones end, and append each number to `acks` once it is in.
+
+    A server that is away is waited for; a file is always there, and no error is in place.
+    """
     first = len(Path(acks).read_bytes().splitlines()) if Path(acks).exists() else 0
     handle = os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with closing(Ledger(db)) as ledger:
+    with closing(patiently(db, lambda: Ledger(db))) as ledger:
         for number in itertools.islice(itertools.count(first), count):
-            while True:
-                try:
-                    ledger.record(*pair(name, number))
-                    break
-                except LedgerError as error:
-                    if "locked" not in str(error) and "server" not in str(error):
-                        print(error, file=sys.stderr, flush=True)
-                    time.sleep(0.02)
+            facts = pair(name, number)
+            patiently(db, lambda facts=facts: ledger.record(*facts))  # type: ignore[misc]
             os.write(handle, b"%d\n" % number)
+
+
+def patiently(db: str, does: Callable[[], Found]) -> Found:
+    """What a function returns, once the server of a database lets it."""
+    while True:
+        try:
+            return does()
+        except LedgerError as error:
+            if not is_database(db):
+                raise
+            print(error, file=sys.stderr, flush=True)
+            time.sleep(0.05)
 
 
 def note(db: str, name: str, acks: str, count: int) -> None:
@@ -105,12 +116,19 @@ def half(db: str) -> None:
         c.execute("PRAGMA cache_size = 2")
         last = ledger.last_position()
         for position in range(last + 1, last + 500):
-            row = (position, f"incident:HALF-{position}", 1, "IncidentCancelled", b"x" * 500, None)
-            c.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (position, f"incident:HALF-{position}", 1, "IncidentCancelled", b"x" * 500, None, b"x" * 32)
+            c.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-SESSIONS: dict[str, Callable[..., None]] = {f.__name__: f for f in (command, write, note, crowd, half)}
+def hang(db: str) -> None:
+    """Begin a transaction, say so, and never end it."""
+    with closing(Ledger(db)) as ledger, cast(sqlite.EntryRecorder, ledger.store).datastore.transaction(commit=True):
+        print("begun", flush=True)
+        signal.pause()
+
+
+SESSIONS: dict[str, Callable[..., None]] = {f.__name__: f for f in (command, write, note, crowd, half, hang)}
 
 
 def journal(mode: str) -> None:
@@ -135,6 +153,12 @@ def folder_sync(wanted: bool) -> None:
     """Leave out making a new name in a folder durable, to see that the loss is seen."""
     if not wanted:
         sqlite._sync = lambda path: None
+
+
+def lock_file(wanted: bool) -> None:
+    """Leave turns to SQLite's own lock, to see that some wait long."""
+    if not wanted:
+        sqlite.fcntl = None  # type: ignore[assignment, attr-defined]
 
 
 def largest_file(size: int) -> None:
@@ -164,7 +188,7 @@ def clock_back(seed: int) -> None:
 
 
 SETTINGS: dict[str, Callable[..., None]] = {
-    f.__name__: f for f in (journal, synchronous, folder_sync, largest_file, most_pages, clock_back)
+    f.__name__: f for f in (journal, synchronous, folder_sync, lock_file, largest_file, most_pages, clock_back)
 }
 
 

@@ -10,16 +10,21 @@ from pathlib import Path
 
 from ledger.book import Ledger
 from ledger.entry import Entry
+from ledger.seal.leaves import leaf
+from ledger.store.address import reader_at
 
 
 def entries_of(db: Path | str) -> list[Entry]:
-    """The entries of a ledger, each in its place: positions and versions without a gap, every command id once."""
+    """The entries of a ledger: positions and versions without a gap, every command id once, each with its leaf hash."""
     with closing(Ledger(db, "ro")) as ledger:
         found = list(ledger.entries())
     versions: Counter[str] = Counter()
     for position, entry in enumerate(found, 1):
         versions[entry.stream] += 1
         assert (entry.position, entry.version) == (position, versions[entry.stream]), entry
+    with closing(reader_at(str(db))) as reader:
+        leaves = zip(reader.leaves(len(found)), reader.rows(len(found)), strict=True)
+        assert all(kept == leaf(*row) for kept, row in leaves)
     ids = Counter(entry.command_id for entry in found if entry.command_id is not None)
     assert [id_ for id_, count in ids.items() if count > 1] == []
     return found
