@@ -112,7 +112,9 @@ def connect(path: Path) -> sqlite3.Connection:
             if not is_half_done(error):
                 raise
             connection, found, made_by = _opened(path, "rw")  # only a writer can undo what a killed one left half-done
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "malformed" in str(error):
+            raise _damaged(path, error) from None
         raise StorageFailed(str(path), f"cannot be read as a ledger: {error}", todo) from None
     if found != APPLICATION_ID:
         raise StorageFailed(str(path), "this file is not a ledger", todo)
@@ -128,6 +130,13 @@ def _opened(path: Path, mode: str) -> tuple[sqlite3.Connection, int, int]:
         connection.execute(f"PRAGMA {pragma}")
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     return connection, found, connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _damaged(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> LedgerBroken:
+    """Return the error that says so; Python cannot decode all that SQLite says of a damaged schema."""
+    what = "its schema is not text" if isinstance(error, UnicodeDecodeError) else str(error)
+    todo = "restore the ledger from a copy; something else than this program wrote to it"
+    return LedgerBroken(str(path), f"the file is damaged: {what}", todo)
 
 
 def is_half_done(error: sqlite3.Error) -> bool:
@@ -234,9 +243,9 @@ class FileReader:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            if "malformed" in str(error) or "not a database" in str(error):
-                todo = "restore the ledger from a copy; something else than this program wrote to it"
-                raise LedgerBroken(str(self.path), f"the file is damaged: {error}", todo) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            signs = ("malformed", "not a database", "no such")  # of a page, a header, a schema that is not a ledger's
+            if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in signs):
+                raise _damaged(self.path, error) from error
             todo = "check the disk and the file, then try again"
             raise StorageFailed(str(self.path), f"the store failed: {error}", todo) from error
