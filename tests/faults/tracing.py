@@ -41,7 +41,7 @@ def watch(session: Session, db: Path, log: Path, *options: str) -> int:
     draft = db.with_name(f".{db.name}.{session.pid}.draft")
     beside = [f"{path}{end}" for path in (db, draft) for end in ("", "-journal", "-wal", "-shm", ".lock", ".views")]
     calls = ["-e", f"trace={WRITING}", "-e", "signal=none", "-y"]
-    for path in (*beside, f"{db}.views-journal", db.parent, session.out, session.err):
+    for path in (*beside, f"{db}.views-journal", f"{db}.views.lock", db.parent, session.out, session.err):
         calls += ["-P", str(path)]
     watching = [need("strace"), "-o", str(log), *calls, *options, "-p", str(session.pid)]
     with subprocess.Popen(watching, stderr=subprocess.PIPE, text=True) as strace:
