@@ -244,8 +244,8 @@ class FileReader:
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            signs = ("malformed", "not a database", "no such")  # of a page, a header, a schema that is not a ledger's
-            if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in signs):
+            signs = ("malformed", "not a database", "no such", "decode")  # of pages, a header, a schema, a text
+            if any(sign in str(error) for sign in signs):
                 raise _damaged(self.path, error) from error
             todo = "check the disk and the file, then try again"
             raise StorageFailed(str(self.path), f"the store failed: {error}", todo) from error

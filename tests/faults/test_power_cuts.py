@@ -81,7 +81,7 @@ def losses_of_writing(nursery: Nursery, folder: Path, count: int, **settings: An
 
 @pytest.mark.parametrize("journal", ["TRUNCATE", "WAL"])
 def test_what_is_acknowledged_survives_a_power_cut(journal: str, nursery: Nursery, folder: Path) -> None:
-    assert losses_of_writing(nursery, folder, times(1_000, 50_000), journal=journal) == []
+    assert losses_of_writing(nursery, folder, times(2_000, 50_000), journal=journal) == []
 
 
 @pytest.mark.parametrize("journal, level", [("TRUNCATE", "OFF"), ("WAL", "OFF"), ("WAL", "NORMAL")])
