@@ -111,7 +111,8 @@ def connect(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if not is_half_done(error):
                 raise
-            connection, found, made_by = _opened(path, "rw")  # only a writer can undo what a killed one left half-done
+            undo(path)
+            connection, found, made_by = _opened(path, "ro")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, UnicodeDecodeError) or "malformed" in str(error):
             raise _damaged(path, error) from None
@@ -142,6 +143,12 @@ def _damaged(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> LedgerBro
 def is_half_done(error: sqlite3.Error) -> bool:
     """Return whether a killed writer's transaction must be undone before this reader can go on."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK
+
+
+def undo(path: Path) -> None:
+    """Undo what a killed writer left half-done, which only a connection that may write can."""
+    connection, *_ = _opened(path, "rw")
+    connection.close()
 
 
 class FileReader:
@@ -231,7 +238,7 @@ class FileReader:
             except sqlite3.OperationalError as error:
                 if not is_half_done(error):
                     raise
-                self._connection = connect(self.path)
+                undo(self.path)
                 cursor = self._connection.execute(statement, values)
         return chain.from_iterable(iter(partial(self._some, cursor), []))
 

@@ -30,7 +30,7 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, uri
+from ledger.store.reading import APPLICATION_ID, FORMAT, LOCK_SECONDS, is_half_done, undo, uri
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -157,9 +157,9 @@ class _WritingTransaction(SQLiteTransaction):
 class _LedgerConnection(SQLiteConnection):
     """A connection whose writing transactions wait their turn at a lock file, in order of coming."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: Path, max_age: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, max_age: float | None) -> None:
         super().__init__(connection, max_age)
-        self._lock = lock
+        self._path, self._lock = path, path.with_name(path.name + ".lock")
         self._turn: BinaryIO | None = None
 
     @contextlib.contextmanager
@@ -167,6 +167,7 @@ class _LedgerConnection(SQLiteConnection):
         """Yield a cursor inside a transaction; writers are let in one after the other."""
         if not commit:
             with SQLiteTransaction(self) as cursor, cursor:
+                self._begin_to_read(cursor.sqlite_cursor)
                 yield cursor
             return
         if fcntl is None:
@@ -182,6 +183,16 @@ class _LedgerConnection(SQLiteConnection):
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
 
+    def _begin_to_read(self, cursor: sqlite3.Cursor) -> None:
+        """See one state of the ledger from here on, in which nothing is half-done."""
+        try:
+            cursor.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            if not is_half_done(error):
+                raise
+            undo(self._path)
+            cursor.execute("PRAGMA schema_version")
+
     def _close(self) -> None:
         super()._close()
         if self._turn is not None:
@@ -192,7 +203,6 @@ class _LedgerPool(SQLiteConnectionPool):
     """Connections with full synchronisation, a statement cache, and WAL only where SQLite has it right."""
 
     path: Path
-    only_reads: bool
 
     def _create_connection(self) -> SQLiteConnection:
         connection = sqlite3.connect(
@@ -203,9 +213,7 @@ class _LedgerPool(SQLiteConnectionPool):
             cached_statements=64,
             timeout=self.lock_timeout or LOCK_SECONDS,
         )
-        if self.only_reads:
-            connection.execute("PRAGMA query_only = ON")  # and yet what a killed writer left half-done can be undone
-        else:
+        if "mode=ro" not in self.db_name:
             # a draft has no log beside it: what closing it cannot bring over into the one file would be lost
             wal = has_wal_fix(sqlite3.sqlite_version_info) and "mode=rwc" not in self.db_name
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
@@ -213,17 +221,15 @@ class _LedgerPool(SQLiteConnectionPool):
         for pragma in ("recursive_triggers = ON", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
             connection.execute(f"PRAGMA {pragma}")
         connection.row_factory = sqlite3.Row
-        lock = self.path.with_name(self.path.name + ".lock")
-        return _LedgerConnection(connection, lock, self.max_age)
+        return _LedgerConnection(connection, self.path, self.max_age)
 
 
 class _LedgerDatastore(SQLiteDatastore):
     def __init__(self, path: Path, mode: str) -> None:
-        found = uri(path, "rw" if mode == "ro" else mode)
-        super().__init__(found, lock_timeout=LOCK_SECONDS, originator_id_type="text")
+        super().__init__(uri(path, mode), lock_timeout=LOCK_SECONDS, originator_id_type="text")
         self.pool.close()
-        self.pool = _LedgerPool(db_name=found, lock_timeout=LOCK_SECONDS)
-        self.pool.path, self.pool.only_reads = path, mode == "ro"
+        self.pool = _LedgerPool(db_name=uri(path, mode), lock_timeout=LOCK_SECONDS)
+        self.pool.path = path
 
 
 class EntryRecorder(SQLiteApplicationRecorder):
