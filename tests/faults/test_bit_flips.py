@@ -71,3 +71,13 @@ def test_a_damaged_schema_is_named(folder: Path) -> None:
 
     assert met[4] > met.total() * 0.2, met
     assert met[0] > 0, met
+
+
+def test_no_flipped_bit_goes_unnoticed(folder: Path) -> None:
+    """Wherever it lies: in an entry, in its leaf hash, in an index, in what SQLite needs to find them."""
+    draw = Random(9)
+
+    met = flipped(folder, lambda size: [draw.randrange(size * 8) for _ in range(times(500, 20_000))])
+
+    assert met[4] > met.total() * 0.3, met
+    assert met[0] > 0, met
