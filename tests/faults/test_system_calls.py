@@ -184,7 +184,7 @@ def test_views_that_cannot_be_brought_up_to_the_ledger_cost_no_answer(nursery: N
         assert nursery.command(db, "verify", "--views").wait() == 0
         check(db, {"W/0", "W/1"}, {"W/0", "W/1"})
 
-    met = Sweep(folder, prepare, begin, look, times(10, 1)).run()
+    met = Sweep(folder, prepare, begin, look, times(6, 1)).run()
 
     assert len(answers) == 1
     assert min(met["EIO 0"], met["ENOSPC 0"], met["kill -9"]) > 1, met
