@@ -37,8 +37,16 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "explain": ("explanations", "explain", "how a verdict or a decision comes about"),
     "readings": ("claims", "readings", "a claim under the other readings of the agreement"),
     "audit": ("claims", "audit", "make a recorded decision again and compare"),
+    "seal": ("custody", "seal", "sign a checkpoint of all entries, for others to hold"),
+    "witness": ("witnessing", "witness", "keep the log's checkpoints outside, and see that each continues the last"),
+    "receipt": ("witnessing", "receipt", "a stream's entries with the proof that the log holds them"),
+    "bundle": ("evidence_bundle", "bundle", "what an outsider needs to check a decision and make it again"),
     "rebuild": ("upkeep", "rebuild", "build the views from nothing"),
-    "verify": ("upkeep", "verify", "read every entry again; compare the views with a rebuild"),
+    "verify": ("verification", "verify", "read everything again: what holds, and what cannot be known"),
+    "doctor": ("doctor", "doctor", "what is wrong with the installation or the ledger, and what to do"),
+    "backup": ("backup", "backup", "a verified copy, while others go on recording"),
+    "privacy": ("privacy", "privacy", "summaries under seal: turn it on, see for whom it is"),
+    "forget": ("privacy", "forget", "destroy the key of a customer's sealed summaries"),
     "terms": ("agreement_terms", "terms", "the agreement's terms and readings"),
 }
 EXAMPLES = """
@@ -132,7 +140,7 @@ app = typer.Typer(
 @app.callback()
 def options(
     ctx: typer.Context,
-    db: str = typer.Option("ledger.db", envvar="SLA_LEDGER_DB", help="a ledger, a *.jsonl stream file, or - for stdin"),
+    db: str = typer.Option("ledger.db", envvar="SLA_LEDGER_DB", help="a ledger, a *.jsonl stream file, a bundle, or -"),
     as_of: str = typer.Option(None, metavar="T", help="judge at this instant; what happened later is not seen"),
     known_at: str = typer.Option(None, metavar="T", help="only what had been recorded by then"),
     at_entry: int = typer.Option(None, metavar="N", help="only entries up to this position"),

@@ -19,6 +19,8 @@ from ledger import clock
 from ledger.entry import Entry, Fact
 from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
 from ledger.memory import without_cycles
+from ledger.privacy.keys import Place, place_of
+from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown, store_at
 from ledger.store.mapper import Row, checked, from_state
 from ledger.store.recorder import Recorder
@@ -52,13 +54,15 @@ class Outcome:
 class Ledger(Application[str]):
     """Entries in one SQLite file or PostgreSQL database. `mode` is `rw` to record, `ro` to read.
 
-    `where` names it in messages, without a password.
+    `where` names it in messages, without a password. `keys`: where those are kept that seal summaries (default: beside
+    the file, or in the user's data folder).
     """
 
     name = "ledger"
 
-    def __init__(self, address: str | Path, mode: str = "rw") -> None:
+    def __init__(self, address: str | Path, mode: str = "rw", keys: Place | None = None) -> None:
         self.where = shown(str(address))
+        self.keys = keys or place_of(str(address), {})
         store = store_at(str(address))
         store.check_is_ledger(str(address))
         with _storage_errors(self.where):
@@ -100,10 +104,12 @@ class Ledger(Application[str]):
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
 
         They are judged while no other writer can come between. Raises Refused for the first that its stream does not
-        accept, BadLine when a correction's data do not fit, else what `commit` raises.
+        accept, BadLine when a correction's data do not fit, KeysUnusable when a summary cannot be sealed, else what
+        `commit` raises.
         """
         if not facts:
             return []
+        facts = tuple(map(Summaries(self.keys).sealed, facts))
         outcome = Outcome()
 
         def decided(last: int, known: dict[str, int], rows: Sequence[Row]) -> StoredEntries:
@@ -121,12 +127,13 @@ class Ledger(Application[str]):
         return list({e.position: e for e in [*there, *outcome.added]}.values())
 
     @without_cycles()
-    def judge(self, facts: Iterable[Fact], *, by_content: bool = False) -> Outcome:
+    def judge(self, facts: Iterable[Fact], *, by_content: bool = False, summaries: Summaries | None = None) -> Outcome:
         """Return what would become of facts, in their order; nothing is appended yet.
 
-        by_content: a fact equal to an entry without a command id is already there too.
+        by_content: a fact equal to an entry without a command id is already there too. summaries: what has sealed those
+        of the facts already; they are then the same facts.
         """
-        facts = list(facts)
+        facts = [*map((summaries or Summaries(self.keys)).sealed, facts)]
         with _storage_errors(self.where):
             last, known, rows = self.store.before(facts)
         there = _by_stream(rows)
@@ -155,7 +162,7 @@ class Ledger(Application[str]):
             return Outcome(self._at(self._read_back(entries, entries, error)), outcome.already, outcome.rejects)
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep the checkpoint of the first entries, and return the one that is kept for that size: the first one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
         with _storage_errors(self.where):
             return self.store.keep_checkpoint(size, note)
 

@@ -21,6 +21,7 @@ from ledger.values import (
     Instant,
     Money,
     Reason,
+    SealedText,
     ServiceFee,
     StreamId,
     Streams,
@@ -182,7 +183,14 @@ class CaseReported(Event):
     channel: Channel
     remote_assistance: Flag = False
     summary: Summary | None = None
+    sealed_summary: SealedText | None = None
     source: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _one_summary(self) -> CaseReported:
+        if self.summary is not None and self.sealed_summary is not None:
+            raise ValueError("give the summary plain or sealed, not both")
+        return self
 
 
 class IncidentReported(CaseReported):

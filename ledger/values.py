@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -22,6 +23,8 @@ from ledger.instants import day, instant, stamp
 
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,4})?", re.ASCII)
 STREAM_PATTERN = r"^[a-z]{1,20}:[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?$"
+MAX_SUMMARY = 500
+MAX_SEALED = 2704  # nonce, four bytes a character, and tag, in base64
 REFERENCE = r"[A-Za-z0-9](\.?[A-Za-z0-9_/-])*\.?"
 
 # ISO 4217: currencies whose minor unit is not a hundredth
@@ -68,6 +71,12 @@ def _short_reference(stream: str) -> str:
     return stream
 
 
+def _one_notation(text: str) -> str:
+    if b64encode(b64decode(text, validate=True)).decode() != text:
+        raise ValueError("expected standard base64")
+    return text
+
+
 def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the items, or raise ValueError when one of them stands twice."""
     if len(set(items)) != len(items):
@@ -80,7 +89,7 @@ Day = Annotated[date, BeforeValidator(day), PlainSerializer(date.isoformat, retu
 Identifier = Annotated[str, StringConstraints(pattern=f"^{REFERENCE}$", max_length=120)]
 StreamId = Annotated[str, StringConstraints(pattern=STREAM_PATTERN), AfterValidator(_short_reference)]
 Flag = Annotated[bool, BeforeValidator(lambda v: False if v is None else v)]
-Summary = Annotated[str, StringConstraints(max_length=500)]
+Summary = Annotated[str, StringConstraints(max_length=MAX_SUMMARY)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Document = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000)]
 CommandId = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[\x21-\x7e]+$")]
@@ -135,6 +144,13 @@ class ServiceFee(Value):
 
     service: Identifier
     monthly_fee: Money
+
+
+class SealedText(Value):
+    """A text that only the holder of a key can read: the key's id; nonce, ciphertext and tag of AES-256-GCM."""
+
+    key: Annotated[str, StringConstraints(pattern="^[a-z2-7]{16}$")]
+    sealed: Annotated[str, StringConstraints(min_length=40, max_length=MAX_SEALED), AfterValidator(_one_notation)]
 
 
 class Frame(Value):

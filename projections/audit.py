@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ledger import events as e
@@ -19,9 +19,11 @@ from projections.judgement import Judgement
 FORMATS = (credits.FORMAT,)
 
 
-def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
+def audit(judgement: Judgement, stream: str, root: Callable[[int], str | None]) -> dict[str, Any]:
     """Return whether the decision in force comes out the same from its basis, and what it would be today.
 
+    root: gives that of the tree over the first entries; asked only of a decision that names one, for those from before
+    there was a tree have none.
     Raises NotFound for a claim that has not been decided, BadTerms for a decision that names no basis.
     """
     state = claims.claim(judgement, stream)
@@ -33,10 +35,13 @@ def audit(judgement: Judgement, stream: str) -> dict[str, Any]:
         differences = [{"field": "format", "recorded": recorded.get("format"), "recomputed": credits.FORMAT}]
     else:
         try:
-            recomputed = credits.assess(claims.judgement_of(judgement.history, recorded, position), stream).as_json()
-            differences = compared(recorded, recomputed, "")
+            again = credits.assess(claims.judgement_of(judgement.history, recorded, position), stream)
         except LedgerError as error:  # what it says it rests on cannot be so
             differences = [{"field": "basis", "recorded": recorded.get("basis"), "recomputed": error.what}]
+        else:
+            has_root = recorded["basis"].get("root") is not None
+            recomputed = again.as_json(root(again.entries) if has_root else None)
+            differences = compared(recorded, recomputed, "")
     today = Judgement(
         judgement.history,
         judgement.as_of,

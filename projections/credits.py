@@ -138,8 +138,8 @@ class Assessment:
         """What the availability is worth."""
         return Worth(self.rules, self.availability.value, self.fee, self.is_granted)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the decision in its fixed shape, format 1."""
+    def as_json(self, root: str | None = None) -> dict[str, Any]:
+        """Return the decision in its fixed shape, format 1; root: that of the tree over its entries, when asked for."""
         readings, request, worth = self.rules.readings, self.state.request, self.worth
         because = {*self.availability.because, *(p for c in self.conditions for p in c.because)}
         because |= {u.position for u in self.used_by}
@@ -167,7 +167,7 @@ class Assessment:
             "warnings": worth.warnings,
             "terms": self.rules.terms.id,
             "readings": readings.as_json(),
-            "basis": {"entries": self.entries, "as_of": stamp(self.as_of), "root": None},
+            "basis": {"entries": self.entries, "as_of": stamp(self.as_of), "root": root},
             "format": FORMAT,
             "clauses": in_order([*self.availability.clauses, *(c.clause for c in self.conditions)]),
             "because": sorted(because),

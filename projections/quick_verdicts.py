@@ -15,10 +15,11 @@ import msgspec
 
 from projections.clauses import DOUBTED, in_order
 from projections.grounds import GENERIC, Clock, Customer, Grounds, Rules, Unsettled
-from projections.stored_facts import FAR, Fact, Opening, Wait, positions, stamped
+from projections.stored_facts import FAR, Fact, Opening, Wait, positions
 
 encode = msgspec.json.encode
-NOT_JUDGED: tuple[Any, ...] = (None, None, None, None, None, "", "[]", "[]", "[]", "")
+Verdict = tuple[int | None, tuple[Any, ...]]  # due time, and the columns of the row that follow the answer
+NOT_JUDGED: Verdict = (None, (None, None, None, None, "", "[]", "[]", "[]", ""))
 
 
 def judged(
@@ -30,10 +31,13 @@ def judged(
     waits: list[Wait],
     last: Fact | None,
     is_answered: bool,
-    own: list[int],
+    steps: list[list[int]],
     corrections: dict[int, list[int]],
-) -> tuple[tuple[Any, ...], Unsettled | None]:
-    """Return due time, paused, business and late seconds, verdict, terms, clauses, entries, doubts and month."""
+) -> tuple[Verdict, Unsettled | None]:
+    """Return due time; paused, business and late seconds, verdict, terms, clauses, entries, doubts and month.
+
+    steps: the entries of receipt, assignments that count, and what ended the clock.
+    """
     customer = grounds.customers.get(opening.customer, grounds.stranger)
     desk = customer.desk or rules.default_desk
     timeline = customer.services.get(opening.service) or customer.services[GENERIC]
@@ -87,26 +91,16 @@ def judged(
     texts = _TEXTS.get(key)
     if texts is None:
         texts = _TEXTS[key] = _written(*key)
-    settled = verdict is not None
-    return (
-        None if due is None else stamped(due),
-        paused if settled else None,
-        business,
-        late,
-        verdict,
-        rules.id,
-        texts[0],
-        _because(rules, customer, deal, own, waits, ended, corrections),
-        texts[1],
-        grounds.month(desk, received),
-    ), unsettled
+    because = _because(rules, customer, deal, steps, waits, ended, corrections)
+    figures = (None if verdict is None else paused, business, late, verdict, rules.id, texts[0], because, texts[1])
+    return (due, (*figures, grounds.month(desk, received))), unsettled
 
 
 def _because(
     rules: Rules,
     customer: Customer,
     deal: list[int] | None,
-    own: list[int],
+    steps: list[list[int]],
     waits: list[Wait],
     ended: int | None,
     corrections: dict[int, list[int]],
@@ -117,8 +111,9 @@ def _because(
     if known is None:
         found = sorted({*rules.positions, *customer.positions, *rules.holidays, *(deal or ())})
         known = _GROUNDS[key] = (found, found[-1] if found else 0, str(found)[1:-1], (rules, customer, deal))
+    own = steps[0] + steps[1] + steps[2]
     for wait in waits:
-        own = own + positions((f for f in wait if f and (ended is None or f[0] <= ended)), corrections)
+        own += positions((f for f in wait if f and (ended is None or f[0] <= ended)), corrections)
     own.sort()
     if own[0] > known[1]:
         return f"[{known[2]}, {str(own)[1:]}" if known[0] else str(own)

@@ -39,7 +39,6 @@ from projections.stored_facts import (
     Wait,
     instant,
     positions,
-    stamped,
 )
 
 
@@ -157,8 +156,10 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     ended: Fact | None = None
     for fact in facts:
         at, where, what, fields = fact
+        if what > GRANTED or (ended is not None and what <= CANCELLED):
+            continue
         if what == ANSWERED:
-            if ended is None and (fields is None or fields.responder != "automatic" or rules.any_responder):
+            if fields is None or fields.responder != "automatic" or rules.any_responder:
                 ended, second = fact, at << SHIFT
                 handled = (group, second | where)
                 if enter is not None:
@@ -167,14 +168,13 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
                 if stays and ((stays[-1][2] or 0) > second or stays[-1][1] >= second):
                     stays = _left_by(stays, second)
         elif what == ASSIGNED:
-            if ended is None:
-                assigned.append(fact)
-                priority = fields.priority
-                if priority != group:
-                    if enter is not None:
-                        stays.append((group, enter, at << SHIFT | where))
-                        enter = at << SHIFT | where
-                    group = priority
+            assigned.append(fact)
+            priority = fields.priority
+            if priority != group:
+                if enter is not None:
+                    stays.append((group, enter, at << SHIFT | where))
+                    enter = at << SHIFT | where
+                group = priority
         elif what == ASKED:
             waits.append((fact, None))
             asked.add(fields.what)
@@ -186,28 +186,24 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
             asked.discard(fields.what)
             if ended is None and not asked:
                 enter = at << SHIFT | where
-        elif what == CANCELLED and ended is None:
+        else:
             ended = fact
             if enter is not None:
                 stays.append((group, enter, at << SHIFT | where))
                 enter = None
     if enter is not None:
         stays.append((group, enter, None))
+    steps = [[position], [f[1] for f in assigned], [] if ended is None else [ended[1]]]
     if corrections:
-        own = [positions(x, corrections) for x in (facts[:1], assigned, (ended,) if ended else ())]
-        steps, flat = str(own), [p for step in own for p in step]
-    else:
-        flat = [position, *[f[1] for f in assigned], *((ended[1],) if ended else ())]
-        steps = f"[[{position}], {[f[1] for f in assigned]}, {'[]' if ended is None else [ended[1]]}]"
+        steps = [positions(x, corrections) for x in (facts[:1], assigned, (ended,) if ended else ())]
     found, unsettled = NOT_JUDGED, None
     if not rules.plain:
         try:  # noqa: SIM105 a context costs more than the verdict's own look-ups
             found, unsettled = judged(
-                opening, received, rules, grounds, assigned, waits, ended, handled is not None, flat, corrections
+                opening, received, rules, grounds, assigned, waits, ended, handled is not None, steps, corrections
             )
         except Beyond:  # years outside the clocks: the plain rules say what they think of that
             pass
-    due_at, figures, month = found[0], found[1:-1], found[-1]
     last_time = facts[-1][0]
     row = (
         position,
@@ -218,16 +214,14 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
         opening.service,
         opening.channel,
         priority,
-        stamped(received),
-        due_at,
-        stamped(ended[0]) if handled is not None and ended is not None else None,
-        *figures,
-        month,
         received,
+        found[0],
+        None if handled is None else handled[1] >> SHIFT,
+        *found[1],
         last_time,
         recorded[0][1],
         recorded[-1][1],
-        steps,
+        str(steps),
         None if unsettled is None else encode(unsettled).decode(),
     )
     is_judged = found is not NOT_JUDGED

@@ -22,7 +22,9 @@ Stay = tuple[str, Key, Key | None]  # the group a case waits in, from when until
 
 SHIFT = 31
 FAR = 1 << 40  # later than any instant
-OPENING, ASSIGNED, ANSWERED, ASKED, GRANTED, CANCELLED, OTHER, WITHDRAWN, CORRECTED = range(9)
+ANSWERED, ASSIGNED, CANCELLED, ASKED, GRANTED, OPENING, OTHER, WITHDRAWN, CORRECTED = range(
+    9
+)  # up to CANCELLED: of a clock that runs
 
 
 class Opening(msgspec.Struct, gc=False):

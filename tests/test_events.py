@@ -26,6 +26,8 @@ FEE = {"amount": "1000.00", "currency": "NOK"}
 SERVICE, REASON, WHO = {"service": "licence"}, {"reason": "reviewed"}, {"decided_by": "operations.lead"}
 CASE = {"customer": "acme", "service": "licence", "channel": "phone"}
 CASE_OPTIONS = {"remote_assistance": True, "summary": "no sound", "source": "mailbox"}
+SEALED = {"key": "q46iohqtgmeawszb", "sealed": "aK87FmiYmAv0BDlwCbwWRMJ1OJb7PIscwBg/5fNd7Wyc9XCmCMq27D+sajXo"}
+SEALED_OPTIONS = {"remote_assistance": True, "sealed_summary": SEALED, "source": "mailbox"}
 SINCE = {"effective_from": AT}
 DECISION = {"decision": {"verdict": "granted", "credit": FEE}, **WHO}
 
@@ -49,7 +51,7 @@ EXAMPLES: dict[str, tuple[Data, Data]] = {
     "IncidentResolved": ({}, {}),
     "IncidentReopened": (REASON, {}),
     "IncidentCancelled": (REASON, {}),
-    "ServiceRequested": ({**CASE, "kind": "webcast"}, CASE_OPTIONS | {"wanted_for": AT}),
+    "ServiceRequested": ({**CASE, "kind": "webcast"}, SEALED_OPTIONS | {"wanted_for": AT}),
     "RequestFulfilled": ({}, {}),
     "RequestCancelled": (REASON, {}),
     "OutageReported": (
@@ -156,6 +158,8 @@ def test_every_event_has_one_sentence_one_clause_and_the_fields_of_the_table(nam
     if name == "TimeframeDetermined":
         assert fields.pop("spans") is False
         fields |= dict.fromkeys(SPAN, True)
+    if "summary" in fields:  # plain or sealed, not both
+        assert fields.pop("sealed_summary" if "summary" in optional else "summary") is False
 
     assert issubclass(model, Event)
     assert model.__doc__
@@ -226,6 +230,10 @@ def test_a_missing_field_is_refused_by_name(name: str, field: str) -> None:
     assert refused.value.what.startswith(f"{name} data" if whole else f"{name} data.{field}: field required")
 
 
+def sealed_as(**changes: str) -> Data:
+    return CASE | {"sealed_summary": SEALED | changes}
+
+
 BAD_DATA: dict[str, tuple[str, Data, str]] = {
     "unknown field": ("IncidentReported", CASE | {"colour": "red"}, "colour"),
     "a name that only the program uses": ("EvidenceRecorded", {"source": "client_report", "from_": AT}, "from_"),
@@ -236,6 +244,11 @@ BAD_DATA: dict[str, tuple[str, Data, str]] = {
     "a truth as version": ("EntryWithdrawn", {"version": True, **REASON}, "version"),
     "text as truth": ("IncidentReported", CASE | {"remote_assistance": "yes"}, "remote_assistance"),
     "summary too long": ("IncidentReported", CASE | {"summary": "x" * 501}, "summary"),
+    "a summary plain and sealed": ("IncidentReported", CASE | CASE_OPTIONS | {"sealed_summary": SEALED}, ""),
+    "a seal without a key": ("IncidentReported", sealed_as(key=""), "sealed_summary.key"),
+    "a seal that is too short": ("IncidentReported", sealed_as(sealed="AAAA"), "sealed_summary.sealed"),
+    "a seal with another notation": ("IncidentReported", sealed_as(sealed=f"{'A' * 53}B=="), "sealed_summary.sealed"),
+    "a seal that is no base64": ("IncidentReported", sealed_as(sealed="!" * 40), "sealed_summary.sealed"),
     "reason too long": ("IncidentCancelled", {"reason": "x" * 2001}, "reason"),
     "empty reason": ("IncidentCancelled", {"reason": ""}, "reason"),
     "identifier with a blank": ("IncidentReported", CASE | {"customer": "acme inc"}, "customer"),

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from eventsourcing.persistence import IntegrityError, JSONTranscoder
 from pymerkle import InmemoryTree
 
 from ledger.book import Ledger, create
 from ledger.seal import merkle
 from ledger.store.address import reader_at
 from ledger.store.reading import EVERYTHING, Record, Stored
+from ledger.store.stored import EntryMapper, StoredEntries
 from ledger.store.stream_file import read
 from ledger.store.stream_record import StreamRecord
 from tests.postgres_server import Server
@@ -88,6 +90,20 @@ def test_what_is_recorded_one_by_one_has_the_leaves_of_a_copy(emptied: str, tmp_
         assert kept(reader_at(ledger)) == (rows, leaves)
 
 
+@pytest.mark.parametrize("place", ["file", "server"])
+def test_an_append_that_fails_half_way_leaves_neither_entry_nor_leaf(emptied: str, tmp_path: Path, place: str) -> None:
+    address = str(tmp_path / "ledger.db") if place == "file" else emptied
+    entries = read(YEAR)
+    create(address, entries[:3])
+    before = kept(reader_at(address))
+    doubled = StoredEntries(EntryMapper(JSONTranscoder()), [entries[3], entries[4], entries[3]])
+
+    with contextlib.closing(Ledger(address)) as ledger, pytest.raises(IntegrityError):
+        ledger.store.insert_events(doubled)
+
+    assert kept(reader_at(address)) == before
+
+
 @pytest.mark.parametrize("after, up_to", [(0, 0), (0, 1), (3, 7), (5, 5), (150, EVERYTHING), (EVERYTHING, EVERYTHING)])
 def test_a_part_of_the_leaves_is_the_part_between_two_positions(
     emptied: str, tmp_path: Path, after: int, up_to: int
@@ -149,6 +165,7 @@ def with_a_checkpoint(address: str) -> None:
     with contextlib.closing(Ledger(address)) as ledger:
         assert ledger.keep_checkpoint(2, "first") == "first"
         assert ledger.keep_checkpoint(2, "second") == "first"
+        assert ledger.keep_checkpoint(1, "quicker, but committed later") == "first"
 
 
 def notes(address: str) -> list[str]:

@@ -18,7 +18,7 @@ from ledger.entry import Entry
 from ledger.instants import seconds
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
-from ledger.store.reading import Stored
+from ledger.store.reading import Sealed, Stored
 from projections import availability, handling_order, response_times, totals
 from projections.downtime import Downtime
 from projections.history import History
@@ -72,6 +72,12 @@ class InMemory:
 
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         return (leaf(*row) for row in self.rows(up_to, after))
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        return ((*row, leaf(*row)) for row in self.rows(up_to))
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        return iter(())
 
     def checkpoints(self) -> list[str]:
         return []

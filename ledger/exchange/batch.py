@@ -13,6 +13,7 @@ from ledger.entry import Fact, event_bytes
 from ledger.errors import NotFound
 from ledger.events import Event
 from ledger.instants import stamp
+from ledger.privacy.sealing import without_summary
 from ledger.text import clean
 
 MAX_BYTES = 4_000_000_000
@@ -45,9 +46,9 @@ def command_id(prefix: str, event: Event, occurrence: int = 0) -> str:
     """Return the id that makes importing the same row twice add nothing: ordered by its prefix, then kind, content.
 
     prefix: the source's own reference and the time of the row, printable ASCII without blanks. occurrence: counts
-    identical rows.
+    identical rows. What is sealed has no part in it.
     """
-    digest = sha256(event_bytes(event)).hexdigest()[:16]
+    digest = sha256(event_bytes(without_summary(event))).hexdigest()[:16]
     return f"{prefix}/{type(event).__name__}/{digest}/{occurrence}"
 
 

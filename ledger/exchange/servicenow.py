@@ -2,6 +2,7 @@
 
 `opened_at`, `resolved_at` and `closed_at` stand on every row, copied back from the end of the incident. So only
 `opened_at` is believed, as the receipt; what happened afterwards is read from the state of each row at its update time.
+Columns that name persons are looked at only to know a person who stands where the customer should.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from ledger.errors import NotFound
 from ledger.exchange.batch import Batch
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
 from ledger.instants import stamp
+from ledger.privacy.pseudonyms import Pseudonyms
 from ledger.text import clean
+from ledger.values import MAX_SUMMARY
 from ledger.zones import ZoneInfo
 
 COLUMNS = ("number", "incident_state", "opened_at", "sys_updated_at", "contact_type", "location", "priority")
+PERSONS = ("caller_id", "opened_by", "sys_created_by", "sys_updated_by", "assigned_to", "resolved_by")
 MISSING = ("", "?")
 CHANNELS: dict[str, e.Channel] = {
     "Phone": "phone",
@@ -61,6 +65,7 @@ class Update(NamedTuple):
     channel: e.Channel
     customer: str
     priority: e.Priority
+    summary: str | None
 
 
 @dataclass(slots=True)
@@ -99,18 +104,31 @@ class Progressed:
             yield REOPENING
 
 
-def read(path: str, *, zone: str, progress: Progress | None = None) -> Batch:
+def read(
+    path: str,
+    *,
+    zone: str,
+    pseudonyms: Pseudonyms | None = None,
+    summary: str | None = None,
+    progress: Progress | None = None,
+) -> Batch:
     """Return the incidents of an event log: those that appear first come first, each in order of time.
 
     path: CSV, also packed with gzip. zone: the IANA name of the zone of the log's clock; a local time that it skips
     makes a bad row, of a doubled one the first is meant. An incident is opened by its first good row. Rows count at
-    their update time, never before the receipt; those that say nothing new are passed over.
+    their update time, never before the receipt; those that say nothing new are passed over. pseudonyms: what stands
+    for persons; None keeps them. summary: the column that incidents take their summary from; None leaves it empty.
     Raises BadLine for a header without the needed columns, NotFound for a file or a zone that is not there.
     """
-    clock, table = local_clock(zone), Table(path, COLUMNS)
+    needed = COLUMNS if summary is None else (*COLUMNS, summary)
+    clock, table = local_clock(zone), Table(path, needed, PERSONS)
     batch = Batch(raw=table.raw)
     incidents: dict[str, list[Update]] = {}
-    for update in table.rows(batch, lambda line, cells: _update(line, cells, clock), progress):
+
+    def parse(line: int, cells: tuple[str, ...]) -> Update:
+        return _update(line, cells, clock, pseudonyms, has_summary=summary is not None)
+
+    for update in table.rows(batch, parse, progress):
         incidents.setdefault(update.number, []).append(update)
     ids = CommandIds()
     for updates in incidents.values():
@@ -146,9 +164,12 @@ def _instant(text: str, zone: ZoneInfo) -> datetime:
     return found
 
 
-def _update(line: int, cells: tuple[str, ...], clock: Clock) -> Update:
+def _update(
+    line: int, cells: tuple[str, ...], clock: Clock, pseudonyms: Pseudonyms | None, *, has_summary: bool
+) -> Update:
     """Return the row that the cells make; ValueError, naming the column, when one of them cannot be used."""
-    number, state, opened, updated, contact, location, priority = cells
+    number, state, opened, updated, contact, location, priority = cells[: len(COLUMNS)]
+    persons = cells[-len(PERSONS) :]
     if not is_reference(number):
         raise ValueError(f"number: {shown(number)} is no reference")
     if state not in STATES:
@@ -158,9 +179,16 @@ def _update(line: int, cells: tuple[str, ...], clock: Clock) -> Update:
     rank = priority.partition(" - ")[0]
     if rank not in PRIORITIES:
         raise ValueError(f"priority: {shown(priority)} is none of 1 to 4")
-    customer = "unknown" if location in MISSING else named("location", location)
+    customer = "unknown" if location in MISSING else named("location", location, pseudonyms, persons)
     opened_at, updated_at = _time("opened_at", opened, clock), _time("sys_updated_at", updated, clock)
-    return Update(updated_at, line, number, state, opened_at, CHANNELS[contact], customer, PRIORITIES[rank])
+    summary = _summary(cells[len(COLUMNS)], pseudonyms) if has_summary else None
+    return Update(updated_at, line, number, state, opened_at, CHANNELS[contact], customer, PRIORITIES[rank], summary)
+
+
+def _summary(text: str, pseudonyms: Pseudonyms | None) -> str | None:
+    """Return a cell as a summary, without addresses and numbers of persons; None when it is empty."""
+    text = text if pseudonyms is None else pseudonyms.masked(text)
+    return None if text in MISSING else text[:MAX_SUMMARY]
 
 
 def _time(column: str, text: str, clock: Clock) -> datetime:
@@ -179,11 +207,18 @@ def _told(updates: list[Update]) -> Iterator[tuple[Update, list[e.Event]]]:
 
 
 def _report(update: Update) -> e.IncidentReported:
-    return e.IncidentReported(customer=update.customer, service="support", channel=update.channel, source="servicenow")
+    return e.IncidentReported(
+        customer=update.customer,
+        service="support",
+        channel=update.channel,
+        summary=update.summary,
+        source="servicenow",
+    )
 
 
 def _fact(received_at: datetime, update: Update, event: e.Event, ids: CommandIds) -> Fact:
     opens = isinstance(event, e.IncidentReported)
     time = received_at if opens else max(update.updated_at, received_at)
     prefix = f"servicenow/{update.number}/{stamp(time)}"
-    return Fact(f"incident:{update.number}", time, event, None, ids.next(prefix, event), update.line)
+    told = event.model_copy(update={"summary": None}) if opens else event  # an id tells nothing that is to be sealed
+    return Fact(f"incident:{update.number}", time, event, None, ids.next(prefix, told), update.line)

@@ -6,13 +6,14 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from operator import itemgetter
 from typing import TypeVar
 
 from ledger.errors import BadLine
 from ledger.events import Event
 from ledger.exchange.batch import BadRow, Batch, command_id, read_bytes
+from ledger.privacy.pseudonyms import Pseudonyms
 from ledger.text import clean, identifier
 from ledger.values import REFERENCE
 
@@ -25,10 +26,11 @@ _REFERENCE = re.compile(rf"(?=.{{1,120}}$){REFERENCE}")
 class Table:
     """A CSV file, packed or not, whose first line names at least the columns in `needed`.
 
+    Those in `wanted` come after them, empty where the file has no such column.
     Raises BadLine when a column is missing or stands twice, NotFound when the file cannot be read.
     """
 
-    def __init__(self, path: str, needed: Sequence[str]) -> None:
+    def __init__(self, path: str, needed: Sequence[str], wanted: Sequence[str] = ()) -> None:
         text = read_bytes(path).decode("utf-8-sig", errors="replace")
         self._lines = list(io.StringIO(text, newline=""))
         self._ends: dict[int, int] = {}  # the last line of records that run over several
@@ -40,7 +42,8 @@ class Table:
                     f"{clean(path)}, line 1", f"column {column}: {wrong}", "check that this is the right kind of file"
                 )
         self._width = len(header)
-        self._cells = itemgetter(*map(header.index, needed))
+        columns = [*map(header.index, needed), *(header.index(c) if c in header else len(header) for c in wanted)]
+        self._cells = itemgetter(*columns)
 
     def rows(
         self, batch: Batch, parse: Callable[[int, tuple[str, ...]], _Row], progress: Progress | None
@@ -72,7 +75,7 @@ class Table:
             raise ValueError("columns: the quotes do not match")
         if len(cells) != self._width:
             raise ValueError(f"columns: {len(cells)} instead of {self._width}")
-        return tuple(map(str.strip, self._cells(cells)))
+        return tuple(map(str.strip, self._cells([*cells, ""])))
 
     def _records(self) -> Iterator[tuple[int, list[str] | None]]:
         """Yield the line on which each record begins and its cells; blank lines are no records.
@@ -121,12 +124,15 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
-def named(column: str, label: str) -> str:
-    """Return the identifier made of a cell; ValueError, naming the column, when it gives none."""
+def named(column: str, label: str, pseudonyms: Pseudonyms | None = None, persons: Collection[str] = ()) -> str:
+    """Return the identifier made of a cell; ValueError, naming the column, when it gives none.
+
+    With pseudonyms, one stands for what looks like a person: an address, a number, or what is among `persons`.
+    """
     if "\ufffd" in label:
         raise ValueError(f"{column}: {shown(label)} holds bytes that are not UTF-8")
     try:
-        return identifier(label)
+        return identifier(label if pseudonyms is None else pseudonyms.label(label, persons))
     except ValueError as error:
         raise ValueError(f"{column}: {error}") from None
 

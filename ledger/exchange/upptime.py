@@ -17,6 +17,7 @@ from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import Batch, read_bytes
 from ledger.exchange.table import CommandIds, Progress, Table, is_reference, named, shown
 from ledger.instants import instant, stamp
+from ledger.privacy.pseudonyms import Pseudonyms
 from ledger.text import clean, strict_json
 
 COLUMNS = ("committed_at", "site", "status", "commit")
@@ -53,6 +54,7 @@ def read(
     heads: str | None,
     attribute: str | None,
     decided_by: str | None,
+    pseudonyms: Pseudonyms | None = None,
     progress: Progress | None = None,
 ) -> Batch:
     """Return the outages of a monitor's history and the gaps before it, in order of time over all services.
@@ -60,31 +62,32 @@ def read(
     path: CSV of the changes, also packed. heads: JSON of the sites by slug, for the start of their monitoring; gaps
     stand on no line of the history, so their facts have line 0. attribute, decided_by: the cause of every outage that
     has ended, and who settles it; with them each also gets its time frame. That frame names the evidence as version
-    2 of its stream, which holds as long as nobody else recorded there before the outage ended.
+    2 of its stream, which holds as long as nobody else recorded there before the outage ended. pseudonyms: what stands
+    for addresses and numbers in the names of sites; None keeps them.
     Raises BadLine for a header or heads that cannot be used, LedgerError for a cause that cannot be given like this.
     """
     attribution = _attribution(path, attribute, decided_by)
     table = Table(path, COLUMNS)
     batch, ids = Batch(raw=table.raw), CommandIds()
     services: dict[str, list[Change]] = {}
-    for change in table.rows(batch, _change, progress):
+    for change in table.rows(batch, lambda line, cells: _change(line, cells, pseudonyms), progress):
         services.setdefault(change.service, []).append(change)
     if heads is not None:
-        batch.facts += _gaps(heads, services, ids)
+        batch.facts += _gaps(heads, services, ids, pseudonyms)
     for changes in services.values():
         batch.facts += _outage_facts(changes, attribution, batch, ids)
     batch.facts.sort(key=lambda fact: (fact.time, fact.line))
     return batch
 
 
-def _change(line: int, cells: tuple[str, ...]) -> Change:
+def _change(line: int, cells: tuple[str, ...], pseudonyms: Pseudonyms | None) -> Change:
     """Return the change that the cells make; ValueError, naming the column, when one of them cannot be used."""
     committed_at, site, status, commit = cells
     try:
         at = instant(committed_at)
     except ValueError as error:
         raise ValueError(f"committed_at: {error}, not {shown(committed_at)}") from None
-    service = named("site", site)
+    service = named("site", site, pseudonyms)
     if len(service) > MAX_SERVICE:
         raise ValueError(f"site: {shown(site)} gives a service of more than {MAX_SERVICE} characters")
     if status not in STATUSES:
@@ -179,7 +182,9 @@ def _attribution(path: str, cause: str | None, decided_by: str | None) -> e.Outa
 # The start of monitoring
 
 
-def _gaps(heads: str, services: dict[str, list[Change]], ids: CommandIds) -> Iterator[Fact]:
+def _gaps(
+    heads: str, services: dict[str, list[Change]], ids: CommandIds, pseudonyms: Pseudonyms | None
+) -> Iterator[Fact]:
     """Yield for each site of the heads the time before its monitoring began, for every service it is known as.
 
     A site that changed its name in punctuation only has one slug and several services. A site without a row is a
@@ -189,7 +194,9 @@ def _gaps(heads: str, services: dict[str, list[Change]], ids: CommandIds) -> Ite
     for service, changes in services.items():
         for site in {c.site for c in changes}:
             names.setdefault(_letters(site), set()).add(service)
-    starts = {(s, at) for slug, at in _starts(heads) for s in names.get(_letters(slug)) or {_slug(slug, heads)}}
+    starts = {
+        (s, at) for slug, at in _starts(heads) for s in names.get(_letters(slug)) or {_slug(slug, heads, pseudonyms)}
+    }
     for service, at in sorted(starts):
         if at > EPOCH:
             gap: dict[str, Any] = {"from": EPOCH, "until": at}
@@ -215,9 +222,9 @@ def _starts(heads: str) -> Iterator[tuple[str, datetime]]:
             raise BadLine(where, what, "mend the file and try again") from None
 
 
-def _slug(slug: str, heads: str) -> str:
+def _slug(slug: str, heads: str, pseudonyms: Pseudonyms | None) -> str:
     try:
-        return named("slug", slug)
+        return named("slug", slug, pseudonyms)
     except ValueError as error:
         raise BadLine(clean(heads), str(error), "mend the file and try again") from None
 

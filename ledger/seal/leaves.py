@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from ledger.store.reading import RECORDED_AT
+from ledger.store import reading
 
-_RECORDED_AT = slice(RECORDED_AT[0] - 1, sum(RECORDED_AT) - 1)
+RECORDED_AT = slice(reading.RECORDED_AT[0] - 1, sum(reading.RECORDED_AT) - 1)
 
 
 def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
@@ -17,7 +17,7 @@ def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes
     """
     return (
         f'{{"name":"{name}","payload":"{sha256(state).hexdigest()}","position":{position},'
-        f'"recorded_at":"{state[_RECORDED_AT].decode("ascii", "replace")}","stream":"{stream}","version":{version}}}'
+        f'"recorded_at":"{state[RECORDED_AT].decode("ascii", "replace")}","stream":"{stream}","version":{version}}}'
     ).encode()
 
 

@@ -5,10 +5,12 @@ All hashes are 32 bytes of SHA-256. A tree of size n covers leaves 0 to n - 1; p
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()  # the root of no leaves
+_AT_ONCE = 1024  # leaves of a subtree that is hashed level by level
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -30,12 +32,30 @@ class Frontier:
 
     def add(self, leaf: bytes) -> None:
         """Add the next leaf hash."""
-        whole = self.size
+        self._add(leaf, 0)
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add the next leaf hashes; for many it is quicker than one by one."""
+        at = 0
+        while at < len(leaves):
+            if self.size % _AT_ONCE or len(leaves) - at < _AT_ONCE:
+                self._add(leaves[at], 0)
+                at += 1
+                continue
+            level = leaves[at : at + _AT_ONCE]
+            while len(level) > 1:
+                level = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=True)]
+            self._add(level[0], _AT_ONCE.bit_length() - 1)
+            at += _AT_ONCE
+
+    def _add(self, subtree: bytes, height: int) -> None:
+        """Add the root of a perfect subtree; nothing smaller may stand at the edge."""
+        whole = self.size >> height
         while whole & 1:
-            leaf = sha256(b"\x01" + self._subtrees.pop() + leaf).digest()
+            subtree = sha256(b"\x01" + self._subtrees.pop() + subtree).digest()
             whole >>= 1
-        self._subtrees.append(leaf)
-        self.size += 1
+        self._subtrees.append(subtree)
+        self.size += 1 << height
 
     def root(self) -> bytes:
         """Return the root over all leaves added so far."""
@@ -50,8 +70,7 @@ class Frontier:
 def root(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaf hashes. RFC 6962, 2.1"""
     frontier = Frontier()
-    for leaf in leaves:
-        frontier.add(leaf)
+    frontier.extend(list(leaves))
     return frontier.root()
 
 
@@ -73,6 +92,33 @@ def inclusion(leaves: Sequence[bytes], index: int) -> list[bytes]:
             found.append(root(leaves[begin:middle]))
             begin = middle
     return found[::-1]
+
+
+def inclusions(leaves: Sequence[bytes], wanted: Iterable[int]) -> tuple[bytes, dict[int, list[bytes]]]:
+    """Return the root over leaf hashes and the proofs for many of them at once: every node is hashed once.
+
+    Raises ValueError when there is no such leaf.
+    """
+    found: dict[int, list[bytes]] = {index: [] for index in sorted(wanted)}
+    outside = next((index for index in found if not 0 <= index < len(leaves)), None)
+    if outside is not None:
+        raise ValueError(f"no leaf {outside} in a tree of {len(leaves)}")
+
+    def over(begin: int, end: int, inside: list[int]) -> bytes:
+        if not inside:
+            return root(leaves[begin:end])
+        if end - begin == 1:
+            return leaves[begin]
+        middle = begin + _split(end - begin)
+        cut = bisect_left(inside, middle)
+        left, right = over(begin, middle, inside[:cut]), over(middle, end, inside[cut:])
+        for index in inside[:cut]:
+            found[index].append(right)
+        for index in inside[cut:]:
+            found[index].append(left)
+        return node_hash(left, right)
+
+    return over(0, len(leaves), list(found)), found
 
 
 def consistency(leaves: Sequence[bytes], old: int) -> list[bytes]:

@@ -54,6 +54,8 @@ INSERT INTO sla_ledger.ledger_events
 SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::text[], %s::bytea[])
 """
 
+_CHECKPOINT = "SELECT note FROM sla_ledger.checkpoints WHERE size >= %s ORDER BY size LIMIT 1"
+
 _STREAM = """
 SELECT originator_id, originator_version, topic, state, command_id, notification_id FROM sla_ledger.ledger_events
 WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"""
@@ -149,9 +151,9 @@ class EntryRecorder(PostgresApplicationRecorder):
             return self._append(c, last, decided(last, *self._known(c, facts)))
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
         with self._turn() as (c, _), self._only_reading(c):
-            for row in c.execute("SELECT note FROM sla_ledger.checkpoints WHERE size = %s", (size,)).fetchall():
+            for row in c.execute(_CHECKPOINT, (size,)).fetchall():
                 return str(row["note"])
             c.execute("INSERT INTO sla_ledger.checkpoints VALUES (%s, %s)", (size, note))
         return note

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import FORMAT, HAPPENED_AT, RECORDED_AT, Stored, another_format
+from ledger.store.reading import FORMAT, HAPPENED_AT, RECORDED_AT, Sealed, Stored, another_format
 
 CONNECT_SECONDS = 10
 BATCH = 5000
@@ -168,6 +168,20 @@ class DatabaseReader:
         )
         return (row[0] for row in self._each(statement, after, up_to))
 
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+        columns = COLUMNS.replace("state", "state, leaf", 1)
+        where = "notification_id > 0 AND notification_id <= %s ORDER BY notification_id"
+        return self._each(f"{columns} WHERE {where}", up_to)
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+        statement = (
+            "SELECT notification_id, command_id FROM sla_ledger.ledger_events"
+            " WHERE command_id IS NOT NULL AND notification_id <= %s ORDER BY command_id"
+        )
+        return self._each(statement, up_to)
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
         return [row[0] for row in self._all("SELECT note FROM sla_ledger.checkpoints ORDER BY size")]
@@ -198,7 +212,7 @@ class DatabaseReader:
         try:
             yield
         except psycopg.Error as error:
-            if "invalid page" in str(error):
+            if "invalid page" in str(error) or isinstance(error, psycopg.errors.UndefinedTable):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
                 raise LedgerBroken(self.where, f"what is stored is damaged: {said(error)}", todo) from error
             todo = "check the server, then try again"

@@ -24,8 +24,12 @@ HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a sta
 RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_COMMAND_IDS = """
+SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
+"""
 
 
 def another_format(made_by: int) -> tuple[str, str]:
@@ -63,6 +67,12 @@ class Record(Protocol):
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
 
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
 
@@ -92,6 +102,18 @@ class Reader(Record, Protocol):
 def uri(path: Path, mode: str) -> str:
     """Return the address of a database file; mode: `ro`, `rw` or `rwc`."""
     return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def is_interrupted(path: Path) -> bool:
+    """Return whether a transaction's journal lies beside the ledger: a writer is at work, or was killed."""
+    journal = path.with_name(path.name + "-journal")
+    return journal.exists() and journal.stat().st_size > 0
+
+
+def is_wal(path: Path) -> bool:
+    """Return whether a database file is in WAL mode, by its header."""
+    with path.open("rb") as file:
+        return file.read(20)[18:20] == b"\x02\x02"
 
 
 def check_is_ledger(path: Path) -> None:
@@ -217,6 +239,15 @@ class FileReader:
         """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
         found = self._read("SELECT leaf FROM stored_events WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
         return (row[0] for row in found)
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+        columns = _COLUMNS.replace("state", "state, leaf", 1)
+        return self._read(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+        return self._read(_COMMAND_IDS, up_to)
 
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""

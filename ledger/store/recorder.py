@@ -45,7 +45,7 @@ class Recorder(Protocol):
         """
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
 
 
 class Store(Protocol):

@@ -83,6 +83,7 @@ BEGIN SELECT RAISE(ABORT, 'a checkpoint is of entries that are there, and later 
 )
 
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_MADE = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_master"  # which may be no text any more
 _SELECT = (
     "SELECT originator_id, originator_version, topic, state, command_id, rowid FROM stored_events"
     " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
@@ -122,7 +123,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
             recorder.insert_events(entries)
         try:
             os.link(draft, path)
-            _sync(path.absolute().parent)
+            sync(path.absolute().parent)
         except FileExistsError:
             raise LedgerError(address, "there is something here already", "choose another name") from None
     except OSError as error:
@@ -133,7 +134,27 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
                 draft.with_name(draft.name + end).unlink()
 
 
-def _sync(path: Path) -> None:
+def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterable[tuple[int, str]]) -> None:
+    """Make a ledger of an empty file: entries part by part, then checkpoints, by size."""
+    with contextlib.closing(_LedgerDatastore(path, "rwc")) as datastore:
+        recorder = EntryRecorder(datastore)
+        recorder.create_table()
+        for part in parts:
+            recorder.insert_events(part)
+        for size, note in checkpoints:
+            recorder.keep_checkpoint(size, note)
+
+
+def altered(path: Path) -> list[str]:
+    """Return the names of tables, indexes and triggers that are missing in a ledger, or not as they were made."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as new, contextlib.closing(reading.connect(path)) as found:
+        for statement in _SCHEMA:
+            new.execute(statement)
+        made, there = (set(c.execute(_MADE).fetchall()) for c in (new, found))
+    return sorted({name.decode("utf-8", "backslashreplace") for name, _ in made ^ there})
+
+
+def sync(path: Path) -> None:
     """Make sure that a file's content, or a new name in a folder, survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -294,7 +315,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
         try:
             for beside in (path.with_name(f"{path.name}-journal"), path.with_name(f"{path.name}-wal")):
                 if beside.exists():
-                    _sync(beside)
+                    sync(beside)
         except OSError as error:
             raise OperationalError(error) from error
 
@@ -313,9 +334,9 @@ class EntryRecorder(SQLiteApplicationRecorder):
             return self._insert_events(c, decided(*self._before(c, facts)))
 
     def keep_checkpoint(self, size: int, note: str) -> str:
-        """Keep a checkpoint, and return that of its size: the one that was there before, if there was one."""
+        """Keep a checkpoint, unless one of that size or larger is kept; return the first of these that is."""
         with self.datastore.transaction(commit=True) as c:
-            c.execute("SELECT note FROM checkpoints WHERE size = ?", (size,))
+            c.execute("SELECT note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT 1", (size,))
             for row in c.fetchall():
                 return str(row["note"])
             c.execute("INSERT INTO checkpoints VALUES (?, ?)", (size, note))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ledger.entry import Entry
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
-from ledger.store.reading import Stored
+from ledger.store.reading import Sealed, Stored
 
 
 class StreamRecord:
@@ -18,7 +18,9 @@ class StreamRecord:
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._rows: list[Stored] = [(x.position, x.stream, x.version, x.name, to_state(x)) for x in entries]
+        found = list(entries)
+        self._rows: list[Stored] = [(x.position, x.stream, x.version, x.name, to_state(x)) for x in found]
+        self._ids = [(x.position, x.command_id) for x in found if x.command_id is not None]
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
@@ -44,6 +46,14 @@ class StreamRecord:
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         """Yield the leaf hashes of the entries in `(after, up_to]`, in order of position."""
         return (leaf(*row) for row in self.rows(up_to, after))
+
+    def sealed(self, up_to: int) -> Iterator[Sealed]:
+        """Yield the entries up to a position in order of position, each with its leaf hash."""
+        return ((*row, leaf(*row)) for row in self.rows(up_to))
+
+    def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
+        """Yield position and command id of the entries up to a position that have one, in order of the ids."""
+        return iter(sorted((x for x in self._ids if x[0] <= up_to), key=lambda x: x[1]))
 
     def checkpoints(self) -> list[str]:
         """Return none: they do not travel in a stream file."""

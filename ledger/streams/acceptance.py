@@ -130,14 +130,14 @@ class Stream:
         module = MODULES.get(kind)
         if module is None:
             return Refusal("unknown_kind")
-        if entry.time > entry.recorded_at + CLOCK_TOLERANCE:
+        if entry.time - entry.recorded_at > CLOCK_TOLERANCE:
             return Refusal("in_the_future")
         if isinstance(entry.event, CORRECTIONS):
             return self._refuse_correction(entry, entry.event.version)
         if type(entry.event) not in ACCEPTED[kind]:
             return Refusal("not_of_this_kind")
         if not self._effective or self._effective[-1].time <= entry.time:
-            reason = _refuse(module, self._state if self._effective else _begin(module, [entry]), entry)
+            reason = refusal_at(module, self._state if self._effective else _begin(module, [entry]), entry)
             return Refusal(reason) if reason else None
         with_it = list(self._effective)
         insort(with_it, entry, key=_ORDER)
@@ -163,7 +163,7 @@ class Stream:
             return Refusal("version_is_a_correction")
         if isinstance(entry.event, EntryCorrected):
             corrected_event(entry.event, self.entries[version - 1], f"{entry.stream}, EntryCorrected")
-            if entry.event.time > entry.recorded_at + CLOCK_TOLERANCE:
+            if entry.event.time - entry.recorded_at > CLOCK_TOLERANCE:
                 return Refusal("in_the_future")
         after = effective([*self.entries, entry])
         refused = _fold(after)[1] if after else []
@@ -181,7 +181,8 @@ def _begin(module: ModuleType, entries: list[Entry]) -> Any:
     return module.begin(entries) if hasattr(module, "begin") else module.State()
 
 
-def _refuse(module: ModuleType, state: Any, entry: Entry) -> str | None:
+def refusal_at(module: ModuleType, state: Any, entry: Entry) -> str | None:
+    """Return why an entry cannot follow a state of its kind of stream, or None."""
     if module.OPENING:
         opens = type(entry.event) in module.OPENING
         if not state.opened and not opens:
@@ -197,7 +198,7 @@ def _fold(entries: list[Entry]) -> tuple[Any, list[tuple[Entry, str]]]:
     module = MODULES[kind_of(entries[0].stream)]
     state, refused = _begin(module, entries), []
     for entry in entries:
-        reason = _refuse(module, state, entry)
+        reason = refusal_at(module, state, entry)
         if reason:
             refused.append((entry, reason))
         else:

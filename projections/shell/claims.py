@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from projections.shell import output
 from projections.shell.plain_entries import claim_status, entry_row
 from projections.shell.plain_explanations import claim_derivation, concerned
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
+from projections.shell.roots import root_of
 from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
 
 claim = typer.Typer(
@@ -71,7 +73,8 @@ def assess(
     assessed = credits.assess(judgement, stream)
     if assessed.missing and not provisional:
         raise Undecided(stream, assessed.missing)
-    output.thing(scope, assessed.as_json(), claim_derivation(judgement, stream)[1])
+    root = root_of(scope, judgement.history, assessed.entries)
+    output.thing(scope, assessed.as_json(root), claim_derivation(judgement, stream)[1])
 
 
 @claim.command()
@@ -88,7 +91,7 @@ def decide(
       sla-ledger claim decide 2025 --decided-by finance.lead
     """
     judgement, stream = _judgement(scope, claim, at)
-    decision = _decision(judgement, stream)
+    decision = _decision(scope, judgement, stream)
     name = "CreditGranted" if decision["verdict"] == "granted" else "CreditRefused"
     _record_decision(scope, stream, name, decision, decided_by, reason, at, actor, judgement)
 
@@ -100,9 +103,8 @@ def revise(
 ) -> None:
     """Decide a disputed claim anew; the first decision stays."""
     judgement, stream = _judgement(scope, claim, at)
-    _record_decision(
-        scope, stream, "CreditRevised", _decision(judgement, stream), decided_by, reason, at, actor, judgement
-    )
+    decision = _decision(scope, judgement, stream)
+    _record_decision(scope, stream, "CreditRevised", decision, decided_by, reason, at, actor, judgement)
 
 
 @claim.command()
@@ -170,7 +172,7 @@ def audit(scope: Scope, claim: Claim) -> None:
       sla-ledger audit claim:2025
     """
     judgement, stream = _judgement(scope, claim)
-    found = audits.audit(judgement, stream)
+    found = audits.audit(judgement, stream, partial(root_of, scope, judgement.history))
     output.thing(scope, found, _audit_text(found))
     if found["differences"]:
         raise typer.Exit(1)
@@ -272,11 +274,11 @@ def _judgement(scope: Scope, claim: str, at: str | None = None) -> tuple[Judgeme
     return scope.judgement(concerned(scope, scope.history(streams=[stream]), stream), as_of), stream
 
 
-def _decision(judgement: Judgement, stream: str) -> dict[str, Any]:
+def _decision(scope: Scope, judgement: Judgement, stream: str) -> dict[str, Any]:
     assessed = credits.assess(judgement, stream)
     if assessed.missing:
         raise Undecided(stream, assessed.missing)
-    return assessed.as_json()
+    return assessed.as_json(root_of(scope, judgement.history, assessed.entries))
 
 
 def _record_decision(

@@ -45,6 +45,7 @@ def log(
     found = plain_entries.log(scope, stream, type_, first, last)
     if late:
         found = sorted((r for r in found if r["late_by_seconds"]), key=lambda r: (-r["late_by_seconds"], r["position"]))
+    found = _opened(scope, found)
     columns = ("position", "recorded_at", "time", "late_by_seconds", "stream", "version", "type", "data")
     if output.form(scope) == "table":
         found = [r | {"data": LONG} if r["type"] == "TermsPosted" else r for r in found]
@@ -70,6 +71,7 @@ def show(scope: Scope, stream: Annotated[str, typer.Argument(metavar="STREAM", h
     entries, finding = told
     if not entries:
         raise NotFound(clean(stream), "no such stream is known", "see all entries: sla-ledger log")
+    entries = _opened(scope, entries)
     found = {"stream": stream, "kind": kind, "entries": entries, "amounts_to": finding}
     output.thing(scope, found, _stream_text(found))
 
@@ -94,6 +96,15 @@ def reconcile(scope: Scope, outage: Annotated[str, typer.Argument(metavar="OUTAG
         )
     found = reconciled(judgement, stream)
     output.thing(scope, found.as_json(), found.text())
+
+
+def _opened(scope: Scope, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return entries with their sealed summaries as text, where they can be opened."""
+    if not any("sealed_summary" in x for r in rows for x in (r["data"], r["data"].get("data")) if isinstance(x, dict)):
+        return rows
+    from projections.shell.privacy import readable
+
+    return readable(scope, rows)
 
 
 def _stream_text(found: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +16,15 @@ from ledger.entry import Fact, from_line, to_line
 from ledger.errors import BadLine, LedgerError
 from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
 from ledger.memory import without_cycles
+from ledger.privacy.keys import PSEUDONYMS, SECRET_BYTES, Key, KeyFile
+from ledger.privacy.pseudonyms import Pseudonyms
+from ledger.privacy.sealing import Summaries
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
 from ledger.text import clean
 from projections.shell import output
 from projections.shell.filters import one_of
+from projections.shell.recording import default_actor
 from projections.shell.scope import Scope, reading, writing
 
 SOURCES = ("native", "servicenow", "upptime")
@@ -39,11 +45,18 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="judge everything, add nothing")] = False,
     verbatim: Annotated[bool, typer.Option("--verbatim", help="make the ledger an exact copy of an export")] = False,
+    summary: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="servicenow: take summaries from here (default: none)")
+    ] = None,
+    keep_personal: Annotated[
+        bool, typer.Option("--keep-personal", help="take addresses, numbers and names of persons as they are")
+    ] = False,
 ) -> None:
     """Bring in facts from files. The same rows again add nothing.
 
     Without --rejects one bad row refuses everything; with it the good rows enter together and the bad ones are written
-    there, with line and reason.
+    there, with line and reason. E-mail addresses, telephone numbers and the persons of a ServiceNow log become
+    pseudonyms, the same person the same one, unless --keep-personal is given; a copy changes nothing.
 
     \b
     Examples:
@@ -57,12 +70,17 @@ def import_(
     if verbatim:
         _copy(scope, files, dry_run)
         return
-    ledger = Ledger(scope.path)
+    if summary is not None and source != "servicenow":
+        raise typer.BadParameter("only ServiceNow logs have a column for it", param_hint="--summary")
+    ledger, summaries = Ledger(scope.path, keys=scope.keys), Summaries(scope.keys)
+    pseudonyms = None if keep_personal else _pseudonyms(scope, dry_run)
     try:
-        batches = {f: _batch(f, source, zone, heads, attribute, decided_by) for f in files}
+        known = ledger.store.positions_of
+        whole = Source(source, zone, heads, attribute, decided_by, summary, pseudonyms, summaries, known)
+        batches = {f: _batch(whole, f) for f in files}
         facts = [fact for batch in batches.values() for fact in batch.facts]
         bad = [(f, row) for f, batch in batches.items() for row in batch.bad]
-        outcome = ledger.judge(facts, by_content=True)
+        outcome = ledger.judge(facts, by_content=True, summaries=summaries)
         origin = {id(fact): f for f, batch in batches.items() for fact in batch.facts} if outcome.rejects else {}
         for reject in outcome.rejects:
             file, fact = origin[id(reject.fact)], reject.fact
@@ -77,7 +95,8 @@ def import_(
             outcome = ledger.commit(outcome)
     finally:
         ledger.close()
-    _report(scope, outcome, bad, sum(b.passed_over for b in batches.values()), dry_run)
+    _say_what_changed(pseudonyms, summaries)
+    _report(scope, outcome, bad, sum(x.passed_over for x in batches.values()), dry_run)
 
 
 @reading
@@ -86,6 +105,9 @@ def export(
     as_: Annotated[str, typer.Option("--as", metavar="KIND", help="cloudevents")] = "cloudevents",
 ) -> None:
     """Write every entry: a CloudEvents 1.0 JSON object a line, ready for import --verbatim.
+
+    A copy made of it has the same leaf hashes, so that checkpoints of the original hold for it; they do not travel
+    themselves: keep them beside the file, or seal the copy anew.
 
     \b
     Example:
@@ -104,7 +126,7 @@ def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str
     if rejects is None:
         return
     endings = () if is_database(scope.db) else ("", ".lock", "-journal", "-wal", "-shm")
-    beside = [scope.db + ending for ending in endings]
+    beside = [scope.db + ending for ending in endings] + [str(scope.keys.keys), str(scope.keys.kek)]
     for taken in [*beside, *files, *([heads] if heads else [])]:
         if Path(taken).resolve() == Path(rejects).resolve():
             raise LedgerError(clean(rejects), "the rejects would overwrite this file", "name another file for them")
@@ -125,39 +147,95 @@ def _copy(scope: Scope, files: list[str], dry_run: bool) -> None:
     output.note(f"{shown(address)}: a new ledger, an exact copy of {len(entries)} entries")
 
 
-def _batch(
-    file: str, source: str, zone: str | None, heads: str | None, attribute: str | None, decided_by: str | None
-) -> Batch:
+def _pseudonyms(scope: Scope, dry_run: bool) -> Pseudonyms:
+    """Return pseudonyms under the ledger's key, which is made when it is needed, or for a dry run under another."""
+    keys = KeyFile(scope.keys)
+
+    def key() -> Key:
+        if dry_run:
+            return keys.living().get(PSEUDONYMS) or Key("", PSEUDONYMS, os.urandom(SECRET_BYTES))
+        return keys.make(PSEUDONYMS, default_actor())[0]
+
+    return Pseudonyms(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What kind of files come in, and what is done to their facts on the way."""
+
+    kind: str
+    zone: str | None
+    heads: str | None
+    attribute: str | None
+    decided_by: str | None
+    summary: str | None
+    pseudonyms: Pseudonyms | None
+    summaries: Summaries
+    known: Callable[[list[str]], Container[str]]
+
+
+def _batch(source: Source, file: str) -> Batch:
     with output.progress(f"reading {file}") as done:
-        if source == "servicenow":
+        if source.kind == "servicenow":
             from ledger.exchange import servicenow
 
-            if zone is None:
+            if source.zone is None:
                 raise typer.BadParameter("the log's times have no zone; name it, like Europe/Oslo", param_hint="--zone")
-            return servicenow.read(file, zone=zone, progress=done)
-        if source == "upptime":
+            batch = servicenow.read(
+                file, zone=source.zone, pseudonyms=source.pseudonyms, summary=source.summary, progress=done
+            )
+            batch.facts = [*map(source.summaries.sealed, batch.facts)]
+            return batch
+        if source.kind == "upptime":
             from ledger.exchange import upptime
 
-            if attribute is not None and decided_by is None:
+            if source.attribute is not None and source.decided_by is None:
                 raise typer.BadParameter("say who settles them: --decided-by WHO", param_hint="--attribute")
-            return upptime.read(file, heads=heads, attribute=attribute, decided_by=decided_by, progress=done)
-        return native(file)
+            return upptime.read(
+                file,
+                heads=source.heads,
+                attribute=source.attribute,
+                decided_by=source.decided_by,
+                pseudonyms=source.pseudonyms,
+                progress=done,
+            )
+        return native(file, source.pseudonyms, source.summaries, source.known)
 
 
 @without_cycles()
-def native(file: str) -> Batch:
-    """Return the facts of a stream file; a line without a command id gets one made of its content."""
+def native(
+    file: str,
+    pseudonyms: Pseudonyms | None = None,
+    summaries: Summaries | None = None,
+    known: Callable[[list[str]], Container[str]] = lambda ids: (),
+) -> Batch:
+    """Return the facts of a stream file; a line without a command id gets one made of its content.
+
+    pseudonyms: what stands for persons; None keeps them. summaries: where those are sealed that are to be, before an id
+    could tell what they say; those that came in plain before are `known` by the ids they got then.
+    """
     batch, lines, seen = Batch(), dict[int, bytes](), dict[str, int]()
+    before, seen_before = dict[int, str](), dict[str, int]()
     name = "standard input" if file == "-" else file
+    masked = str if pseudonyms is None else pseudonyms.line
     for number, text in stream_file.raw_lines(file):
         batch.rows += 1
         try:
-            fact = from_line(stream_file.decoded(text, name, number), name, number).fact
+            said = from_line(masked(stream_file.decoded(text, name, number)), name, number).fact
         except BadLine as error:
             batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
             continue
         lines[number] = text
-        batch.facts.append(fact if fact.command_id is not None else _identified(fact, seen))
+        fact = said if summaries is None else summaries.sealed(said)
+        if said.command_id is None:
+            if fact is not said:
+                before[len(batch.facts)] = str(_identified(said, seen_before).command_id)
+            fact = _identified(fact, seen)
+        batch.facts.append(fact)
+    there = known([*before.values()]) if before else ()
+    for index, earlier in before.items():
+        if earlier in there:
+            batch.facts[index] = replace(batch.facts[index], command_id=earlier)
     batch.raw = lambda line: lines[line].decode()
     return batch
 
@@ -194,6 +272,14 @@ def _write_rejects(path: str, bad: list[tuple[str, BadRow]]) -> None:
         raise LedgerError(
             path, f"the rejects cannot be written: {error.strerror}", "nothing was added; name another file"
         ) from None
+
+
+def _say_what_changed(pseudonyms: Pseudonyms | None, summaries: Summaries) -> None:
+    """Say where facts are not as their file has them."""
+    if pseudonyms is not None and pseudonyms.replaced:
+        output.note(f"{pseudonyms.replaced} times a pseudonym stands for what looks like a person")
+    if summaries.left_out:
+        output.note(f"{summaries.left_out} summaries of customers that were forgotten are left out")
 
 
 def _report(scope: Scope, outcome: Outcome, bad: list[tuple[str, BadRow]], passed_over: int, dry_run: bool) -> None:

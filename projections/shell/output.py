@@ -98,6 +98,7 @@ FIELDS: dict[str, tuple[str, ...]] = {  # of a report's rows, for the header of 
         "because",
         "doubts",
     ),
+    "privacy": ("customer", "summaries", "since", "by", "key"),
     "log": (
         "position",
         "recorded_at",

@@ -7,7 +7,7 @@ from typing import Any
 
 from tzdata import IANA_VERSION
 
-from ledger.errors import NotFound
+from ledger.errors import LedgerError, NotFound
 from ledger.events import EntryCorrected
 from ledger.streams.acceptance import kind_of
 from ledger.text import clean
@@ -19,6 +19,7 @@ from projections.response_times import KINDS
 from projections.settlement import KINDS as CONCERNED
 from projections.shell import output
 from projections.shell.explanations import Explained, explained
+from projections.shell.roots import root_of
 from projections.shell.scope import Scope, stream_id
 
 
@@ -36,7 +37,11 @@ def explain(scope: Scope, stream: str) -> Explained:
         raise NotFound(clean(target), "no such stream is known at this instant", "see all entries: sla-ledger log")
     if kind_of(target) == "claim":
         judgement = scope.judgement(concerned(scope, history, target), judgement.as_of)
-        return claim_derivation(on_its_basis(scope, judgement, target), target)
+        judgement = on_its_basis(scope, judgement, target)
+        return claim_derivation(judgement, target, root_of(scope, history, judgement.history.last_position))
+    if scope.is_bundle:
+        what = "a bundle does not hold the cases that this one overtook or was overtaken by"
+        raise LedgerError(clean(scope.db), what, f"see its entries and verdict: sla-ledger show {clean(target)}")
     judgement = scope.judgement(beside(scope, judgement, target), judgement.as_of)
     verdict, steps = explain_case.case(judgement, target)
     return explained(target, verdict.as_json(), steps)
@@ -69,10 +74,10 @@ def on_its_basis(scope: Scope, judgement: Judgement, stream: str) -> Judgement:
     return claims.judgement_of(judgement.history, decision, state.decision.position)
 
 
-def claim_derivation(judgement: Judgement, stream: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the derivation of a claim as JSON and as lines."""
+def claim_derivation(judgement: Judgement, stream: str, root: str | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Return the derivation of a claim as JSON and as lines; root: that of the tree over its entries."""
     assessed = credits.assess(judgement, stream)
-    steps, decision = explain_claim.claim(assessed), assessed.as_json()
+    steps, decision = explain_claim.claim(assessed), assessed.as_json(root)
     found = {
         "stream": stream,
         "finding": decision,

@@ -20,6 +20,7 @@ from ledger.entry import Entry, Fact, parsed_event, to_line
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, EntryCorrected, Event, EvidenceRecorded, TimeframeDetermined
 from ledger.instants import stamp
+from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
 from ledger.text import clean, identifier, strict_json
@@ -127,12 +128,15 @@ def default_actor() -> str:
 
 def append(scope: Scope, *facts: Fact) -> list[Entry]:
     """Record facts and say so: the entries' lines as JSON, or one message each."""
-    ledger = Ledger(scope.path)
+    ledger, summaries = Ledger(scope.path, keys=scope.keys), Summaries(scope.keys)
     try:
         before = ledger.last_position()
+        facts = tuple(map(summaries.sealed, facts))
         entries = ledger.record(*facts)
     finally:
         ledger.close()
+    if summaries.left_out:
+        output.note("warning: the summary was left out: this customer was forgotten")
     for entry, fact in zip(entries, facts, strict=False):
         known = "" if entry.position > before else ", already there by its command id"
         if known and (entry.stream, entry.name, entry.event) != (fact.stream, fact.event.name, fact.event):
@@ -178,7 +182,7 @@ def _command(model: type[Event]) -> Any:
         if model is TimeframeDetermined and isinstance(data, dict) and not {"from", "until", "spans"} & data.keys():
             data["spans"] = _proposed(scope, target, data.get("evidence"), happened_at(at))
         event = parsed_event(model.__name__, data, where)
-        append(scope, Fact(target, happened_at(at), event, _identifier(who, "--actor"), _id(command_id)))
+        append(scope, Fact(target, happened_at(at), event, identifier_of(who, "--actor"), _id(command_id)))
 
     parameters = [
         inspect.Parameter("stream", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_argument(model)),
@@ -323,7 +327,8 @@ def _need(model: type[Event], data: Any, fields: dict[str, FieldInfo], *, whole:
         raise typer.BadParameter(f"missing for {model.__name__}: {', '.join(missing)}", param_hint=missing[0])
 
 
-def _identifier(text: str, hint: str) -> str:
+def identifier_of(text: str, hint: str) -> str:
+    """Return the text of an option that names somebody; a usage error when it is no identifier."""
     from pydantic import TypeAdapter, ValidationError
 
     from ledger.values import Identifier

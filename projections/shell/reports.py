@@ -160,6 +160,10 @@ def availability(
     """
     if year is not None and (begin or end):
         raise typer.BadParameter("give --year, or --from and --until", param_hint="--year")
+    if scope.is_bundle:
+        from projections.shell.evidence_bundle import check_pair
+
+        check_pair(scope, customer, service)
     rows = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
     if rows is None:
         from projections.shell import plain_reports

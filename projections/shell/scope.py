@@ -24,6 +24,8 @@ from ledger.text import clean
 if TYPE_CHECKING:
     from ledger.book import Ledger
     from ledger.entry import Entry
+    from ledger.privacy.keys import Place
+    from ledger.seal.bundle import Bundle
     from ledger.store.reading import Reader, Record
     from projections.history import History
     from projections.judgement import Judgement
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, or - for standard input")]
+Db = Annotated[str | None, typer.Option(help="a ledger, a *.jsonl stream file, a *.zip bundle, or -")]
 Format = Annotated[str | None, typer.Option(metavar="FORMAT", help="table, json, jsonl, csv or tsv")]
 Json = Annotated[bool, typer.Option("--json", help="short for --format json")]
 Scheduler = Annotated[
@@ -58,6 +60,7 @@ READING_OPTIONS: dict[str, Any] = {
     "json": Json,
 }
 WRITING_OPTIONS: dict[str, Any] = {"db": Db, "format": Format, "json": Json}
+ON_A_BUNDLE = ("assess", "show", "audit", "readings", "explain", "availability", "log", "list_", "verify")
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 
@@ -73,6 +76,7 @@ class Scope:
     readings: dict[str, str] = field(default_factory=dict)
     format: str | None = None
     views: str | None = None
+    _bundle: Bundle | None = field(default=None, repr=False, compare=False)
 
     def history(self, *kinds: str, streams: Iterable[str] = ()) -> History:
         """Return what is known in this scope; of a ledger only some kinds of streams, and some streams, when named."""
@@ -82,7 +86,7 @@ class Scope:
         if (kinds or named) and not self.is_stream_file:
             with closing(self.reader()) as reader:
                 return _read(reader, kinds, named, self._known(reader, reader.last_position()))
-        history = History(self.entries())
+        history = History(self.entries(), self.bundle().checkpoint.size if self.is_bundle else None)
         if self.at_entry is not None:
             history = history.at_entry(self.at_entry)
         return history.known_at(self.known_at) if self.known_at is not None else history
@@ -207,14 +211,30 @@ class Scope:
         """Return the rows and leaf hashes of the ledger or stream file, to be closed after use."""
         if not self.is_stream_file:
             return self.reader()
+        if self.is_bundle:
+            what = "a bundle holds the proofs of its own entries, not the tree that others are made from"
+            raise LedgerError(clean(self.db), what, "name the ledger: --db")
         from ledger.store.stream_record import StreamRecord
 
         return StreamRecord(self.entries())
 
     @property
     def is_stream_file(self) -> bool:
-        """Whether a stream file is read, or standard input, in place of a ledger."""
-        return self.db == "-" or self.db.endswith(".jsonl")
+        """Whether a stream file is read, or standard input, or an evidence bundle, in place of a ledger."""
+        return self.db == "-" or self.db.endswith((".jsonl", ".zip"))
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether an evidence bundle is read in place of a ledger: of all entries it holds those of one decision."""
+        return self.db.endswith(".zip")
+
+    def bundle(self) -> Bundle:
+        """Return the evidence bundle that is read, checked when it is first asked for."""
+        if self._bundle is None:
+            from ledger.seal.opening import opened
+
+            self._bundle = opened(self.db)
+        return self._bundle
 
     @property
     def views_path(self) -> Path:
@@ -237,6 +257,13 @@ class Scope:
         return folder / f"{re.sub('[^A-Za-z0-9._]+', '-', shown(self.db).partition('://')[2])}.views"
 
     @property
+    def keys(self) -> Place:
+        """Where the keys are kept that seal summaries."""
+        from ledger.privacy.keys import place_of
+
+        return place_of(self.db, os.environ)
+
+    @property
     def elsewhere(self) -> str:
         """The address of the ledger for programs that run in another folder."""
         from ledger.store.address import is_database
@@ -249,13 +276,16 @@ class Scope:
         if self.is_stream_file:
             raise LedgerError(
                 clean(self.db),
-                "a stream file is only read, never written",
-                "import it into a ledger: sla-ledger import",
+                f"a {'bundle' if self.is_bundle else 'stream file'} is only read, never written",
+                "record in the ledger" if self.is_bundle else "import it into a ledger: sla-ledger import",
             )
         return self.db
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries of the ledger."""
+        if self.is_bundle:
+            yield from self.bundle().said
+            return
         if self.is_stream_file:
             from ledger.store.stream_file import read
 
@@ -317,7 +347,10 @@ def with_options(command: Callable[..., Any], options: dict[str, Any]) -> Callab
     def wrapper(**given: Any) -> Any:
         ctx = given.pop("ctx")
         here = {name: given.pop(name) for name in options}
-        return command(scope=_scope(ctx.obj or {}, here), **given)
+        scope = _scope(ctx.obj or {}, here)
+        if scope.is_bundle and "as_of" in options:
+            _check_answered(command.__name__, scope)
+        return command(scope=scope, **given)
 
     as_keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters = [context, *as_keywords, *shared]
@@ -325,6 +358,18 @@ def with_options(command: Callable[..., Any], options: dict[str, Any]) -> Callab
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     del wrapper.__wrapped__
     return wrapper
+
+
+def _check_answered(command: str, scope: Scope) -> None:
+    """Raise LedgerError for a question that the entries of one decision cannot answer."""
+    todo = f"ask what the decision rests on: sla-ledger --db {clean(scope.db)} log"
+    if command not in ON_A_BUNDLE:
+        raise LedgerError(
+            clean(scope.db), "a bundle holds the entries of one decision: too few for this question", todo
+        )
+    if scope.known_at is not None:
+        what = "a bundle does not know when the entries between its own were recorded, so --known-at has no answer"
+        raise LedgerError(clean(scope.db), what, "ask by position: --at-entry N")
 
 
 def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:

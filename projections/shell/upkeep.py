@@ -1,30 +1,21 @@
-"""Keeping the ledger and its views in order: rebuild, verify."""
+"""Keeping the views in order: rebuild."""
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.errors import LedgerError
 from projections.shell import output
-from projections.shell.scope import READING_OPTIONS, Scheduler, Scope, reading, with_options
+from projections.shell.scope import Scheduler, Scope, reading
 
 if TYPE_CHECKING:
     from projections.views.building import Spread
 
 PARTS = 4  # a worker: a quick one takes up more, and little is lost with one that dies
-_NO_VIEWS_FILE: dict[str, Any] = {name: option for name, option in READING_OPTIONS.items() if name != "views"}
-
-
-def verifying(command: Any) -> Any:
-    """Give a command the options that concern reading; --views after its name is a question of its own."""
-    return with_options(command, _NO_VIEWS_FILE)
 
 
 @reading
@@ -42,7 +33,7 @@ def rebuild(
       sla-ledger rebuild
       sla-ledger rebuild --scheduler tcp://10.0.0.5:8786
     """
-    _check(scope)
+    check_has_views(scope)
     if jobs is not None and scheduler is not None:
         raise typer.BadParameter("give --jobs or --scheduler, not both", param_hint="--scheduler")
     with closing(scope.reader()) as reader:
@@ -59,59 +50,9 @@ def _over(scheduler: str, scope: Scope) -> Spread:
     return spreading(partial(cluster.spread, scheduler), scope.elsewhere, parts)
 
 
-@verifying
-def verify(
-    scope: Scope,
-    views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
-) -> None:
-    """Read every entry again: each can be read, none is missing. With --views, compare the views with a rebuild too.
-
-    Exit status 4 when the ledger is damaged, 1 when only the views are.
-
-    \b
-    Example:
-      sla-ledger verify --views
-    """
-    found: dict[str, Any] = {"entries": sum(1 for _ in scope.entries()), "views": None}
-    lines = [f"{found['entries']} entries: each can be read, none is missing"]
-    if views:
-        _check(scope)
-        differences = _compared(scope)
-        found["views"] = {"file": str(scope.views_path), "differences": differences}
-        equal = "equal to a rebuild" if not differences else f"{len(differences)} rows differ from a rebuild:"
-        lines += [f"{scope.views_path}: {equal}", *(f"  {d}" for d in differences)]
-    output.thing(scope, found, lines)
-    if views and differences:
-        raise LedgerError(str(scope.views_path), "the views are not what the entries give", "sla-ledger rebuild")
-
-
-def _check(scope: Scope) -> None:
+def check_has_views(scope: Scope) -> None:
+    """Raise LedgerError for a stream file: nothing is kept of it."""
     if scope.is_stream_file:
         raise LedgerError(
             scope.db, "a stream file has no views", "import it into a ledger: sla-ledger import --verbatim"
         )
-
-
-def _compared(scope: Scope) -> list[str]:
-    """Return where the views differ from views built from nothing for the same entry."""
-    from projections.views import opening
-    from projections.views.file import opened
-    from projections.views.place import check
-    from projections.views.tables import Damaged
-
-    path = scope.views_path
-    check(path)
-    if not path.exists():
-        raise LedgerError(str(path), "there are no views here", "build them: sla-ledger rebuild")
-    with closing(scope.reader()) as reader, tempfile.TemporaryDirectory() as folder:
-        copy, rebuilt = Path(folder, "kept"), Path(folder, "rebuilt")
-        try:
-            with closing(opened(path)) as kept, closing(sqlite3.connect(copy)) as other:
-                kept.backup(other)  # others may catch up meanwhile
-            with closing(opened(copy)) as kept:
-                position = opening.true_for(kept, reader)
-        except (Damaged, sqlite3.DatabaseError) as error:
-            return [f"they cannot be read: {error}"]
-        with output.progress("building views to compare with") as done:
-            opening.build(rebuilt, reader, position, done)
-        return opening.differences(copy, rebuilt)

@@ -12,16 +12,19 @@ import msgspec
 from projections.clauses import RANKS, in_order
 from projections.figures import percent_of
 from projections.grounds import Beyond, Clock, Grounds, Unsettled
+from projections.stored_facts import stamped
 from projections.totals import COUNTED, summed
 from projections.views.file import State
 from projections.views.tables import (
     CASE_COLUMNS,
     CUSTOMER,
+    DUE,
     GROUP_COLUMN,
     POSITION,
     PRIORITY,
     RECEIVED,
     REQUEST_KIND,
+    RESPONDED,
     STEPS,
     SUMS,
     UNSETTLED,
@@ -154,8 +157,8 @@ class Answers:
                     "case": case[1],
                     "customer": case[CUSTOMER],
                     "priority": case[PRIORITY],
-                    "received_at": case[8],
-                    "due_at": case[9],
+                    "received_at": stamped(case[RECEIVED]),
+                    "due_at": _shown(case[DUE]),
                     "remaining_seconds": now["remaining"],
                     "at_risk": now["at_risk"],
                     "verdict": now["verdict"],
@@ -178,8 +181,8 @@ class Answers:
             yield {
                 "case": case[1],
                 "priority": case[PRIORITY],
-                "received_at": case[8],
-                "handled_at": case[10],
+                "received_at": stamped(case[RECEIVED]),
+                "handled_at": _shown(case[RESPONDED]),
                 "overtook": kept[3],
                 "overtaken_by": kept[4],
                 "terms": self.grounds.rules_at(case[RECEIVED]).id,
@@ -239,9 +242,9 @@ class Answers:
             "service": case[5],
             "channel": case[6],
             "priority": case[PRIORITY],
-            "received_at": case[8],
-            "due_at": case[9],
-            "responded_at": case[10],
+            "received_at": stamped(case[RECEIVED]),
+            "due_at": _shown(case[DUE]),
+            "responded_at": _shown(case[RESPONDED]),
             "paused_seconds": case[11] if now is None else now["paused"],
             "business_seconds": case[12] if now is None else now["business"],
             "late_by_seconds": case[13] if now is None else now["late"],
@@ -310,6 +313,10 @@ class Answers:
         if row is None:
             raise Damaged(f"the case that entry {position} opens is missing")
         return decode(unsealed(row)[STEPS])
+
+
+def _shown(at: int | None) -> str | None:
+    return None if at is None else stamped(at)
 
 
 def handled_sums(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:

@@ -36,7 +36,7 @@ from projections.views.rows import (
     likeness_of,
     rank,
 )
-from projections.views.tables import GROUPED, INDEXES, SCHEMA, SUMS, decode, encode, sealed
+from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
 SLICE = 25_000  # cases of one step of a walk
@@ -190,7 +190,7 @@ def part(
         connection.execute("BEGIN")
         for first, until in ranges:
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
-            connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows(found))
+            connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows(found))
             connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
             connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
             moving.clear()
@@ -299,7 +299,7 @@ def walked(
         edges = (FAR if end is None else end, -FAR if begin is None else begin) * len(names)
         cursor = connection.execute(f"{' UNION ALL '.join(names)} ORDER BY received, position", edges)
         connection.execute("BEGIN")
-        into = f"INSERT INTO handling VALUES ({','.join('?' * 12)})"
+        into = f"INSERT INTO handling VALUES ({HANDLING_MARKS})"
         while batch := cursor.fetchmany(SLICE):
             for row in batch:
                 own = rank(row[1], row[0])
@@ -356,7 +356,7 @@ def _brought_together(
         connection.execute("INSERT INTO handling SELECT * FROM part.handling ORDER BY position")
         connection.execute("DETACH part")
     rows = [_row(a.info, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
-    connection.executemany(f"INSERT INTO handling VALUES ({','.join('?' * 12)})", rows)
+    connection.executemany(f"INSERT INTO handling VALUES ({HANDLING_MARKS})", rows)
     for statement in INDEXES:
         if " ON handling " in statement:
             connection.execute(statement)

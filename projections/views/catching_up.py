@@ -33,7 +33,17 @@ from projections.views.rows import (
     likeness_of,
     rank,
 )
-from projections.views.tables import CASE_COLUMNS, POSITION, STREAM, Damaged, decode, encode, unsealed
+from projections.views.tables import (
+    CASE_COLUMNS,
+    CASE_MARKS,
+    HANDLING_MARKS,
+    POSITION,
+    STREAM,
+    Damaged,
+    decode,
+    encode,
+    unsealed,
+)
 from projections.views.uptime import KINDS as UPTIME
 from projections.views.uptime import forget
 
@@ -162,7 +172,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     gone = [(p,) for p in handling]
     connection.executemany("DELETE FROM cases WHERE position = ?", gone)
     connection.executemany("DELETE FROM handling WHERE position = ?", gone)
-    connection.executemany(f"INSERT INTO cases VALUES ({','.join('?' * 27)})", rows)
+    connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
     for (name, item, verdict), change in totals.items():
         key = (name, item, verdict)
         known = connection.execute(
@@ -257,7 +267,7 @@ def _handle(
             _sum(sums, (row,), -1)
             _sum(sums, (new_row,), 1)
             written.append(new_row)
-    connection.executemany("INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", written)
+    connection.executemany(f"INSERT OR REPLACE INTO handling VALUES ({HANDLING_MARKS})", written)
     state = State(connection)
     state.put(**{name: state.get(name) + change for name, change in sums.items() if change})
 

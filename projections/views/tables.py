@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 
 SCHEMA = (
     """CREATE TABLE state ( -- what the views are true for
@@ -29,19 +29,18 @@ SCHEMA = (
     service TEXT NOT NULL,
     channel TEXT NOT NULL,
     priority TEXT NOT NULL,
-    received_at TEXT NOT NULL,
-    due_at TEXT, -- null: paused, or measured apart
-    responded_at TEXT,
+    received INTEGER NOT NULL,
+    due INTEGER, -- null: paused, or measured apart
+    responded INTEGER,
     paused_seconds INTEGER, -- these three: null while the case is unanswered
     business_seconds INTEGER,
     late_by_seconds INTEGER,
-    verdict TEXT, -- null while it depends on the instant: overdue after due_at, otherwise as unsettled says
+    verdict TEXT, -- null while it depends on the instant: overdue after due, otherwise as unsettled says
     terms TEXT NOT NULL,
     clauses TEXT NOT NULL,
     because TEXT NOT NULL,
     doubts TEXT NOT NULL,
     month TEXT NOT NULL, -- of the receipt, in the zone of the customer's desk
-    received INTEGER NOT NULL,
     last_time INTEGER NOT NULL, -- of the case's latest fact
     first_position INTEGER NOT NULL, -- of the stream's entries
     last_position INTEGER NOT NULL,
@@ -88,6 +87,13 @@ SCHEMA = (
     seal INTEGER NOT NULL,
     PRIMARY KEY (year, customer, service)
 ) WITHOUT ROWID""",
+    """CREATE VIEW response_times AS SELECT -- the cases for people: instants as text
+    stream, kind, request_kind, customer, service, channel, priority,
+    strftime('%Y-%m-%dT%H:%M:%SZ', received, 'unixepoch') AS received_at,
+    strftime('%Y-%m-%dT%H:%M:%SZ', due, 'unixepoch') AS due_at,
+    strftime('%Y-%m-%dT%H:%M:%SZ', responded, 'unixepoch') AS responded_at,
+    paused_seconds, business_seconds, late_by_seconds, verdict, terms, clauses, because, doubts, month
+FROM cases""",
 )
 INDEXES = (
     "CREATE UNIQUE INDEX cases_by_stream ON cases (stream)",
@@ -101,12 +107,13 @@ INDEXES = (
 )
 GROUPED = ("month", "customer", "service", "priority", "channel", "kind")
 CASE_COLUMNS = (
-    "position, stream, kind, request_kind, customer, service, channel, priority, received_at, due_at, responded_at,"
-    " paused_seconds, business_seconds, late_by_seconds, verdict, terms, clauses, because, doubts, month, received,"
+    "position, stream, kind, request_kind, customer, service, channel, priority, received, due, responded,"
+    " paused_seconds, business_seconds, late_by_seconds, verdict, terms, clauses, because, doubts, month,"
     " last_time, first_position, last_position, steps, unsettled, seal"
 )
-POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY = range(8)
-VERDICT, MONTH, RECEIVED, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, *range(19, 27)
+POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY, RECEIVED, DUE, RESPONDED = range(11)
+VERDICT, MONTH, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, *range(19, 26)
+CASE_MARKS, HANDLING_MARKS = ",".join("?" * 26), ",".join("?" * 12)
 GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
 
 encode = msgspec.json.encode

@@ -20,7 +20,7 @@ from projections.stored_facts import SHIFT, instant
 from projections.views.catching_up import Moving, changed_since, grounds_of, judged, moving_of, years_of
 from projections.views.file import State
 from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank
-from projections.views.tables import CASE_COLUMNS, NotKept, decode, encode, unsealed
+from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, encode, unsealed
 
 
 def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of: int) -> Grounds:
@@ -80,14 +80,14 @@ def _is_at_its_edge(case: Case, as_of: int) -> bool:
 
 def _lay_out_cases(connection: sqlite3.Connection, stands: str, cases: list[Case]) -> None:
     connection.execute("CREATE TEMP TABLE then_cases AS SELECT * FROM main.cases LIMIT 0")
-    connection.executemany(f"INSERT INTO temp.then_cases VALUES ({','.join('?' * 27)})", map(case_row, cases))
+    connection.executemany(f"INSERT INTO temp.then_cases VALUES ({CASE_MARKS})", map(case_row, cases))
     kept = f"SELECT {CASE_COLUMNS} FROM main.cases WHERE {stands}"
     connection.execute(f"CREATE TEMP VIEW asked AS {kept} UNION ALL SELECT {CASE_COLUMNS} FROM temp.then_cases")
 
 
 def _lay_out_handling(connection: sqlite3.Connection, second: int, rows: list[tuple[Any, ...]]) -> None:
     connection.execute("CREATE TEMP TABLE then_handling AS SELECT * FROM main.handling LIMIT 0")
-    connection.executemany(f"INSERT INTO temp.then_handling VALUES ({','.join('?' * 12)})", rows)
+    connection.executemany(f"INSERT INTO temp.then_handling VALUES ({HANDLING_MARKS})", rows)
     connection.execute("CREATE INDEX temp.then_handling_by_position ON then_handling (position)")
     kept = f"SELECT * FROM main.handling WHERE left_at < {second:d}"
     connection.execute(f"CREATE TEMP VIEW asked_handling AS {kept} UNION ALL SELECT * FROM temp.then_handling")

@@ -47,6 +47,13 @@ def kept(
     return found or None
 
 
+def edges(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Return the years that are kept, each with the first and the last instants at which its rows hold."""
+    found = connection.execute("SELECT DISTINCT year, valid_from, valid_until FROM availability").fetchall()
+    lasting = {(year, until - 1) for year, _, until in found if until != FAR}
+    return sorted({(year, since) for year, since, _ in found} | lasting)
+
+
 def _settled(finding: dict[str, Any], judged_at: int, as_of: int) -> dict[str, Any]:
     """Return a finding at an instant: of a year that goes on, what was up since it was judged is added."""
     more = as_of - judged_at if "cut_at_as_of" in finding["doubts"] else 0

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "import": "appending",
     "as_of": "as_of",
     "settle": "settling",
+    "verify": "verifying",
     "business_time": "business_time",
     "stock": "stock",
 }

@@ -152,7 +152,7 @@ def synchronous(level: str) -> None:
 def folder_sync(wanted: bool) -> None:
     """Leave out making a new name in a folder durable, to see that the loss is seen."""
     if not wanted:
-        sqlite._sync = lambda path: None
+        sqlite.sync = lambda path: None
 
 
 def lock_file(wanted: bool) -> None:

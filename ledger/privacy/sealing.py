@@ -1,0 +1,168 @@
+"""Summaries under seal: closed at the door under the customer's key, opened for whoever has the key.
+
+A sealed summary is bound to customer, stream and field: in another case it does not open. The same summary of the same
+case always gives the same bytes, so that a fact that arrives twice is known to be one. For that the nonce is a keyed
+digest of what is sealed: it says nothing without the key, and two texts have the same one with a chance of 2^-96.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from ledger.entry import Fact
+from ledger.events import CaseReported, EntryCorrected, Event
+from ledger.privacy.keys import Key, KeyFile, Place, Trail
+from ledger.values import MAX_SUMMARY, SealedText
+
+NONCE_BYTES = 12
+SEALED, FORGOTTEN, ALTERED = "(sealed)", "(forgotten)", "(does not open: altered, or moved from another case)"
+
+
+class Unopened(ValueError):
+    """A sealed text is not what was sealed for this customer and this case."""
+
+
+def seal(key: Key, stream: str, text: str) -> SealedText:
+    """Return a customer's summary of a case, sealed with AES-256-GCM (NIST SP 800-38D)."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    bound, plain = _bound(key.holder, stream), text.encode()
+    nonce = key.digest(b"nonce", bound, plain)[:NONCE_BYTES]
+    box = AESGCM(key.digest(b"cipher")).encrypt(nonce, plain, bound)
+    return SealedText(key=key.id, sealed=b64encode(nonce + box).decode())
+
+
+def opened(key: Key, customer: str, stream: str, sealed: SealedText) -> str:
+    """Return the summary; Unopened when it was sealed for another customer or case, or has been altered."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    box = b64decode(sealed.sealed)
+    try:
+        cipher = AESGCM(key.digest(b"cipher"))
+        return cipher.decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], _bound(customer, stream)).decode()
+    except (InvalidTag, UnicodeDecodeError):
+        raise Unopened(ALTERED) from None
+
+
+def _bound(customer: str, stream: str) -> bytes:
+    return json.dumps(["sla-ledger sealed summary 1", customer, stream, "summary"]).encode()
+
+
+class Summaries:
+    """The summaries of a ledger, with the keys as they are when they are first needed. place: None for no keys."""
+
+    def __init__(self, place: Place | None) -> None:
+        self._file = None if place is None else KeyFile(place)
+        self.left_out = 0
+
+    @cached_property
+    def _by_holder(self) -> dict[str, Key]:
+        return {} if self._file is None else self._file.living()
+
+    @cached_property
+    def _by_id(self) -> dict[str, Key]:
+        return {key.id: key for key in self._by_holder.values()}
+
+    @cached_property
+    def _destroyed(self) -> list[Trail]:
+        return [] if self._file is None else [t for t in self._file.trail() if t.destroyed_at is not None]
+
+    @cached_property
+    def _destroyed_ids(self) -> set[str]:
+        return {t.id for t in self._destroyed}
+
+    @cached_property
+    def _forgotten(self) -> set[str]:
+        return {t.holder for t in self._destroyed}
+
+    def sealed(self, fact: Fact) -> Fact:
+        """Return a fact with its summary sealed when its customer's are; the same fact when there is nothing to seal.
+
+        A summary of a forgotten customer is left out, and counted in `left_out`. KeysUnusable when there is a summary,
+        and keys that cannot be read: none may enter in plain because a file is missing.
+        """
+        summary = _summary(fact.event)
+        if summary is None:
+            return fact
+        customer = _customer(fact.event)
+        key = self._by_holder.get(customer)
+        if key is not None:
+            return replace(fact, event=_with(fact.event, seal(key, fact.stream, summary)))
+        if customer not in self._forgotten:
+            return fact
+        self.left_out += 1
+        return replace(fact, event=_with(fact.event, None))
+
+    def readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Return an entry's data as JSON with its summary as text: opened, or in brackets why it is not.
+
+        Also in the data that a correction holds.
+        """
+        inner = data.get("data")
+        if isinstance(inner, dict):
+            data = data | {"data": self._readable(stream, inner)}
+        return self._readable(stream, data)
+
+    def _readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
+        if "sealed_summary" not in data:
+            return data
+        text = self._opened(stream, str(data.get("customer")), data["sealed_summary"])
+        return dict(("summary", text) if k == "sealed_summary" else (k, v) for k, v in data.items())
+
+    def _opened(self, stream: str, customer: str, stored: Any) -> str:
+        try:
+            sealed = SealedText.model_validate(stored)
+        except ValidationError:
+            return ALTERED
+        if sealed.key in self._destroyed_ids:
+            return FORGOTTEN
+        key = self._by_id.get(sealed.key)
+        if key is None:
+            return SEALED
+        try:
+            return opened(key, customer, stream, sealed)
+        except Unopened:
+            return ALTERED
+
+
+def without_summary(event: Event) -> Event:
+    """Return an event without what is sealed: an id made of the rest can be made again when the key is gone."""
+    if isinstance(event, CaseReported) and event.sealed_summary is not None:
+        return event.model_copy(update={"sealed_summary": None})
+    if isinstance(event, EntryCorrected) and "sealed_summary" in event.data:
+        data = {k: v for k, v in event.data.items() if k != "sealed_summary"}
+        return event.model_copy(update={"data": data})
+    return event
+
+
+def _summary(event: Event) -> str | None:
+    """Return the plain summary that an event would put into the ledger; a correction's that is too long is refused."""
+    if isinstance(event, CaseReported):
+        return event.summary
+    if isinstance(event, EntryCorrected):
+        found = event.data.get("summary")
+        fits = isinstance(found, str) and len(found) <= MAX_SUMMARY and "sealed_summary" not in event.data
+        return found if fits else None
+    return None
+
+
+def _customer(event: Event) -> str:
+    found = event.data.get("customer") if isinstance(event, EntryCorrected) else getattr(event, "customer", None)
+    return found if isinstance(found, str) else ""
+
+
+def _with(event: Event, sealed: SealedText | None) -> Event:
+    """Return an event with this in place of its plain summary."""
+    if not isinstance(event, EntryCorrected):
+        return event.model_copy(update={"summary": None, "sealed_summary": sealed})
+    data = {k: v for k, v in event.data.items() if k != "summary"}
+    if sealed is not None:
+        data["sealed_summary"] = sealed.model_dump()
+    return event.model_copy(update={"data": data})

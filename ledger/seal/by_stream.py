@@ -1,0 +1,121 @@
+"""The record read again stream by stream: each entry can be read, versions have no gap, and each would be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+
+from pydantic import TypeAdapter, ValidationError
+
+from ledger.entry import Entry
+from ledger.errors import BadLine, LedgerBroken
+from ledger.memory import without_cycles
+from ledger.seal.findings import Finding, Findings
+from ledger.store.mapper import from_state, to_state
+from ledger.store.reading import Stored
+from ledger.streams.acceptance import Stream
+from ledger.streams.quick_acceptance import accepts, is_stream
+from ledger.values import CommandId, Identifier
+
+EVERY_STREAM = ("", "\U0010ffff")
+_ACTOR: TypeAdapter[str | None] = TypeAdapter(Identifier | None)
+_COMMAND_ID: TypeAdapter[str | None] = TypeAdapter(CommandId | None)
+
+
+@dataclass(slots=True)
+class Readmission:
+    """What was found: how many entries and streams were read, and how many command ids.
+
+    identified: a sum over command ids and their positions, to be compared within one run of the program.
+    """
+
+    entries: int = 0
+    streams: int = 0
+    command_ids: int = 0
+    identified: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    def __iadd__(self, other: Readmission) -> Readmission:
+        self.entries += other.entries
+        self.streams += other.streams
+        self.command_ids += other.command_ids
+        self.identified += other.identified
+        self.findings.add_all(other.findings)
+        return self
+
+
+@without_cycles()
+def readmitted(rows: Iterable[Stored]) -> Readmission:
+    """Read the entries of whole streams, in order of stream and version, and return what was found."""
+    found = Readmission()
+    for _, group in groupby(rows, itemgetter(1)):
+        entries = list(group)
+        command_ids: list[tuple[int, str]] = []
+        if not accepts(entries, command_ids):
+            command_ids.clear()
+            _judge(entries, command_ids, found.findings)
+        found.streams += 1
+        found.entries += len(entries)
+        if command_ids:
+            found.command_ids += len(command_ids)
+            found.identified += sum(map(hash, command_ids))
+    return found
+
+
+def _judge(rows: list[Stored], command_ids: list[tuple[int, str]], findings: Findings) -> None:
+    """Judge a stream by the plain rules, up to the first entry that is not as it must be."""
+    stream, before = Stream(), 0
+    name = rows[0][1]
+    if not is_stream(name):
+        findings.add(Finding(rows[0][0], "readable", "raw_insert", f"{name!r} is no stream"))
+        return
+    for expected, row in enumerate(rows, 1):
+        position, _, version, _, state = row
+        if version != expected or position <= before:
+            findings.add(_out_of_order(row, expected, before))
+            return
+        before = position
+        try:
+            entry = from_state(*row)
+            is_canonical = to_state(entry) == state and _has_valid_head(entry)
+        except LedgerBroken as error:
+            findings.add(Finding(position, "readable", "changed_bytes", f"{name}/{version}: {error.what}"))
+            return
+        except ValueError:  # in what says who, or under which id
+            is_canonical = False
+        if not is_canonical:
+            what = f"{name}/{version}: its bytes are not as this program writes them"
+            findings.add(Finding(position, "readable", "changed_bytes", what))
+            return
+        if entry.command_id is not None:
+            command_ids.append((position, entry.command_id))
+        refusal = stream.admit(entry)
+        if refusal is not None:
+            reason = refusal.what if isinstance(refusal, BadLine) else f"{refusal.what} ({refusal.reason})"
+            what = f"{name}/{version}: {entry.name} would have been refused: {reason}"
+            findings.add(Finding(position, "acceptance", "raw_insert", what))
+            return
+
+
+def _out_of_order(row: Stored, expected: int, before: int) -> Finding:
+    position, name, version, _, _ = row
+    if position < 1:
+        return Finding(position, "versions", "raw_insert", f"{name}/{version}: no entry is ever given such a position")
+    if position <= before:
+        what = f"{name}/{version} stands before {name}/{expected - 1}, at entry {before}"
+        return Finding(position, "versions", "swapped_entries", what)
+    if version > expected:
+        what = f"{name}/{version} follows version {expected - 1}"
+        return Finding(position, "versions", "missing_entry", what)
+    return Finding(position, "versions", "changed_version", f"{name}/{version} is there twice")
+
+
+def _has_valid_head(entry: Entry) -> bool:
+    try:
+        _ACTOR.validate_python(entry.actor, strict=True)
+        _COMMAND_ID.validate_python(entry.command_id, strict=True)
+    except ValidationError:
+        return False
+    return True

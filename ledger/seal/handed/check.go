@@ -1,0 +1,187 @@
+// Checks an unpacked evidence bundle with the note and tlog packages of Go's checksum database.
+//
+//	go run check.go [KEY]
+//
+// KEY is the log's public key as its owner states it; without one, the first line of vkeys.txt is taken at its word.
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+type leaf struct {
+	Payload  string `json:"payload"`
+	Position int64  `json:"position"`
+	Recorded string `json:"recorded_at"`
+}
+
+type checkpoint struct {
+	origin string
+	size   int64
+	root   tlog.Hash
+}
+
+func main() {
+	key := lines("vkeys.txt")[0]
+	if len(os.Args) > 1 {
+		key = os.Args[1]
+	}
+	checkSums()
+	last := signed(key, read("checkpoint.txt"))
+	count := checkEntries(last)
+	earlier := checkEarlier(key, last)
+	checkBases(last)
+	fmt.Printf("%d entries are in the log %s of %d entries, signed by %s; %d earlier checkpoints are consistent with it\n",
+		count, last.origin, last.size, key, earlier)
+}
+
+// checkSums compares every file with SHA256SUMS, which lists all of them but itself.
+func checkSums() {
+	var want []string
+	names, err := filepath.Glob("*")
+	check(err)
+	for _, name := range names {
+		if info, err := os.Lstat(name); err == nil && info.IsDir() || name == "SHA256SUMS" {
+			continue
+		}
+		want = append(want, fmt.Sprintf("%x  %s\n", sha256.Sum256(read(name)), name))
+	}
+	if strings.Join(want, "") != string(read("SHA256SUMS")) {
+		fail("the files are not those that SHA256SUMS lists")
+	}
+}
+
+// checkEntries checks that each entry is what its leaf says, and each leaf in the tree of the checkpoint.
+func checkEntries(last checkpoint) int {
+	entries, leaves, proofs := lines("entries.jsonl"), lines("leaves.jsonl"), lines("proofs.txt")
+	if len(entries) != len(leaves) || len(entries) != len(proofs) {
+		fail("entries, leaves and proofs are not equally many")
+	}
+	before := int64(0)
+	for i := range entries {
+		var l leaf
+		check(json.Unmarshal([]byte(leaves[i]), &l))
+		if fmt.Sprintf("%x", sha256.Sum256([]byte(entries[i]))) != l.Payload {
+			fail("line %d of entries.jsonl is not what its leaf says", i+1)
+		}
+		if !strings.Contains(entries[i], `"recordedtime":"`+l.Recorded+`"`) {
+			fail("line %d of entries.jsonl was recorded at another time than its leaf says", i+1)
+		}
+		if l.Position <= before {
+			fail("line %d of leaves.jsonl is out of order", i+1)
+		}
+		before = l.Position
+		proof := tlog.RecordProof(hashes(strings.Fields(proofs[i])))
+		err := tlog.CheckRecord(proof, last.size, last.root, l.Position-1, tlog.RecordHash([]byte(leaves[i])))
+		if err != nil {
+			fail("entry %d: %v", l.Position, err)
+		}
+	}
+	return len(entries)
+}
+
+// checkEarlier checks that the log at each earlier checkpoint is the beginning of the log at the last.
+func checkEarlier(key string, last checkpoint) int {
+	names, err := filepath.Glob("earlier-*.txt")
+	check(err)
+	for _, name := range names {
+		proof, text, found := bytes.Cut(append([]byte("\n"), read(name)...), []byte("\n\n"))
+		if !found {
+			fail("%s: no checkpoint in it", name)
+		}
+		old := signed(key, text)
+		if old.origin != last.origin {
+			fail("%s: of another log", name)
+		}
+		err := tlog.CheckTree(hashes(strings.Fields(string(proof))), last.size, last.root, old.size, old.root)
+		if err != nil {
+			fail("%s: %v", name, err)
+		}
+	}
+	return len(names)
+}
+
+// checkBases checks that the root which a decision names is that of the log when it was made.
+func checkBases(last checkpoint) {
+	for _, line := range lines("entries.jsonl") {
+		var entry struct {
+			Data struct {
+				Decision struct {
+					Basis struct {
+						Entries int64
+						Root    *string
+					}
+				}
+			}
+		}
+		check(json.Unmarshal([]byte(line), &entry))
+		if basis := entry.Data.Decision.Basis; basis.Root != nil {
+			proof := hashes(strings.Fields(string(read(fmt.Sprintf("basis-%d.txt", basis.Entries)))))
+			check(tlog.CheckTree(proof, last.size, last.root, basis.Entries, hashes([]string{*basis.Root})[0]))
+		}
+	}
+}
+
+// signed returns what a note says that is signed by a key.
+func signed(key string, text []byte) checkpoint {
+	verifier, err := note.NewVerifier(key)
+	check(err)
+	opened, err := note.Open(text, note.VerifierList(verifier))
+	check(err)
+	said := strings.Split(opened.Text, "\n")
+	if len(said) != 4 || said[3] != "" {
+		fail("a note, but not a checkpoint")
+	}
+	size, err := strconv.ParseInt(said[1], 10, 64)
+	check(err)
+	return checkpoint{said[0], size, hashes(said[2:3])[0]}
+}
+
+func hashes(texts []string) []tlog.Hash {
+	var found []tlog.Hash
+	for _, text := range texts {
+		raw, err := base64.StdEncoding.Strict().DecodeString(text)
+		check(err)
+		if len(raw) != tlog.HashSize {
+			fail("not a hash: %s", text)
+		}
+		found = append(found, *(*tlog.Hash)(raw))
+	}
+	return found
+}
+
+func lines(name string) []string {
+	text := string(read(name))
+	if !strings.HasSuffix(text, "\n") {
+		fail("%s: its last line has no end", name)
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+func read(name string) []byte {
+	data, err := os.ReadFile(name)
+	check(err)
+	return data
+}
+
+func check(err error) {
+	if err != nil {
+		fail("%v", err)
+	}
+}
+
+func fail(format string, values ...interface{}) {
+	fmt.Fprintf(os.Stderr, "REFUSED: "+format+"\n", values...)
+	os.Exit(1)
+}

@@ -1,0 +1,104 @@
+"""Sealing: a signed checkpoint of a ledger's present size, once its entries are seen to be those of the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.errors import LedgerBroken, LedgerError
+from ledger.seal import checkpoints
+from ledger.seal.checkpoints import Checkpoint
+from ledger.seal.leaves import leaf
+from ledger.seal.merkle import Frontier
+from ledger.seal.notes import BadNote, Note, Signer
+from ledger.store.reading import Record
+
+
+class NotSealed(LedgerError):
+    """There is nothing to sign, or this key may not sign it."""
+
+
+def kept(record: Record) -> list[tuple[Checkpoint, Note]]:
+    """Return the checkpoints that a ledger keeps, by size. Raises LedgerBroken for one that cannot be read."""
+    try:
+        return [checkpoints.read(note.encode(), "a checkpoint that is kept") for note in record.checkpoints()]
+    except BadNote as error:
+        raise _broken(error.where, error.what) from None
+
+
+def last_size(record: Record) -> int:
+    """Return how many entries the last checkpoint covers that a ledger keeps, 0 for none."""
+    before = kept(record)
+    return before[-1][0].size if before else 0
+
+
+def sealed(record: Record, size: int, keys: Sequence[Signer]) -> Note:
+    """Return the checkpoint of the first entries, signed by the keys; the one that is kept for this size, if one is.
+
+    The first one of a ledger names the first key as its origin, and all later ones keep that name. Each is signed by a
+    key that signed the one before it, so that who trusts one can follow to the next: a new key signs together with an
+    old one first. Raises LedgerBroken when the entries are not those of the checkpoints that are kept, NotSealed for an
+    empty ledger, or keys that may not sign.
+    """
+    if not size:
+        raise NotSealed("entry 0", "there is no entry to seal", "record something first, or name another ledger: --db")
+    before = kept(record)
+    root = _checked_root(record, size, [said for said, _ in before])
+    if not before:
+        return _signed(Checkpoint(keys[0].name, size, root), keys)
+    last, note = before[-1]
+    signed = [key for key in keys if _has_signed(key, note)]
+    if not signed:
+        names = ", ".join(dict.fromkeys(s.name for s in note.signatures))
+        todo = "use the key that did; to go over to a new one, let both sign: --key OLD --also NEW"
+        raise NotSealed(f"key {keys[0].name}", f"it did not sign the last checkpoint; {names} did", todo)
+    if last.size < size:
+        return _signed(Checkpoint(last.origin, size, root), keys)
+    if len(signed) < len(keys):
+        what = f"the {size} entries are sealed already, and a checkpoint that is kept gets no further signature"
+        raise NotSealed("--also", what, "try again when there is another entry")
+    return note
+
+
+def _signed(said: Checkpoint, keys: Sequence[Signer]) -> Note:
+    note = said.note()
+    for key in keys:
+        note = key.sign(note)
+    return note
+
+
+def _has_signed(key: Signer, note: Note) -> bool:
+    try:
+        return key.verifier().verified(note) is not None
+    except BadNote as error:
+        raise _broken("a checkpoint that is kept", error.what) from None
+
+
+def _checked_root(record: Record, size: int, before: Sequence[Checkpoint]) -> bytes:
+    """Return the root over the first entries, in which every earlier checkpoint is seen to be right.
+
+    The entries since the last of these are compared with their leaf hashes.
+    """
+    tree, last = Frontier(), 0
+    for said in before:
+        if said.size > size:
+            raise _broken(f"checkpoint of {said.size} entries", f"the ledger has only {size}")
+        for hashed in record.leaves(said.size, last):
+            tree.add(hashed)
+        if (tree.size, tree.root()) != (said.size, said.root):
+            raise _broken(f"checkpoint of {said.size} entries", "the entries are no longer those that were sealed")
+        last = said.size
+    for position, (row, hashed) in enumerate(
+        zip(record.rows(size, last), record.leaves(size, last), strict=False), last + 1
+    ):
+        if row[0] != position or leaf(*row) != hashed:
+            raise _broken(f"entry {position}", "it is missing, or not what its leaf hash was made of")
+        tree.add(hashed)
+    if tree.size != size:
+        raise _broken(f"entry {tree.size + 1}", "it is missing")
+    return tree.root()
+
+
+def _broken(where: str, what: str) -> LedgerBroken:
+    return LedgerBroken(
+        where, what, "nothing was signed; find out more: sla-ledger verify; restore the ledger from a copy"
+    )

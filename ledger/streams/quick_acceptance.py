@@ -1,0 +1,268 @@
+"""Which streams of cases are beyond doubt: every entry valid, in canonical bytes, and accepted.
+
+The structs that entries are read into are made of the events' own schemas, and where a fact leads is asked of the
+streams' own rules, once for each state and kind of fact. Whatever is not plain to see is left to the plain rules, so
+that nothing passes here that they would refuse.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import insort
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+
+from ledger.clock import CLOCK_TOLERANCE
+from ledger.entry import Entry
+from ledger.events import EVENTS, Event
+from ledger.instants import instant, stamp
+from ledger.streams import cases
+from ledger.streams.acceptance import refusal_at
+from ledger.values import REFERENCE
+
+Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+
+_MOST_KNOWN = 100_000  # identifiers that are remembered
+_LONGEST = 120  # characters of an identifier
+_Z = ord("Z")
+_TIME, _RECORDED_AT, _TAIL = slice(9, 29), slice(47, 67), slice(67, None)
+_IDENTIFIER = re.compile(REFERENCE)
+_STREAM = re.compile(rf"[a-z]{{1,20}}:[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")  # quicker than with its dots
+_CUT = re.compile(rb'"(?:,"actor":"[^"\\]*")?(,"commandid":"([\x21\x23-\x5b\x5d-\x7e]{1,400})"),"data":')
+_COMMAND_ID = re.compile(r"[\x21-\x7e]{1,400}")
+# A state begins with two instants: a day, a minute and a second that were seen in a valid one are right in any other.
+_pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
+_SEEN: set[bytes] = set()
+_ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
+_encode = msgspec.json.Encoder(enc_hook=attrgetter("text")).encode
+
+
+def is_stream(stream: str) -> bool:
+    """Return whether a text has the form of a stream id."""
+    return _STREAM.fullmatch(stream) is not None and ".." not in stream
+
+
+def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
+    """Return whether all entries of a stream are beyond doubt; False says nothing.
+
+    rows: in order of version. When True, each is valid and in canonical bytes, versions have no gap and go with
+    positions, and each was accepted after those before it; command ids have been added with their positions. No stream
+    is beyond doubt of which an entry was corrected or withdrawn.
+    """
+    stream = rows[0][1]
+    known = _known().get(stream.partition(":")[0])
+    if known is None or not is_stream(stream):
+        return False
+    here, last, before, expected = _BEGIN, b"", 0, 0
+    facts: list[tuple[bytes, int, Any]] = []
+    try:
+        for position, _, version, name, state in rows:
+            expected += 1
+            if version != expected or position <= before:
+                return False
+            before = position
+            reading = known[name]
+            fact = None
+            if _SEEN.issuperset(_pieces(state)):
+                fact = reading.tails.get(state[_TAIL]) or _identified(reading, state, position, command_ids)
+            if fact is None:
+                fact = _read(reading, state, position, command_ids)
+            at = state[_TIME]
+            if at > state[_RECORDED_AT] and _is_too_early(state):
+                return False
+            if at >= last:
+                facts.append((at, version, fact))
+                here, last = here[fact], at
+            else:
+                insort(facts, (at, version, fact))
+                here = _led(facts)
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, struct.error):
+        return False
+    return True
+
+
+def _read(reading: _Reading, state: bytes, position: int, command_ids: list[tuple[int, str]]) -> Any:
+    """Return the fact that a state says, and remember its parts; ValueError when it is not beyond doubt."""
+    found = reading.decode(state)
+    is_canonical = _encode(found) == state and state[_TIME][-1] == _Z == state[_RECORDED_AT][-1]
+    if not is_canonical or not (found.actor is None or _IDENTIFIERS[found.actor]):
+        raise ValueError(state)
+    fact = reading.name if reading.what is None else (reading.name, reading.what(found))
+    tail, command_id = _cut(state)
+    if found.commandid is not None:
+        if not _COMMAND_ID.fullmatch(found.commandid):
+            raise ValueError(state)
+        command_ids.append((position, found.commandid))
+    if len(reading.tails) < _MOST_KNOWN and command_id == (found.commandid or ""):
+        reading.tails[tail] = fact
+    if len(_SEEN) < _MOST_KNOWN:
+        _SEEN.update(_pieces(state))
+    return fact
+
+
+def _identified(reading: _Reading, state: bytes, position: int, command_ids: list[tuple[int, str]]) -> Any:
+    """Return the fact that a state with a command id says, None when it was not seen before."""
+    tail, command_id = _cut(state)
+    fact = reading.tails.get(tail) if command_id else None
+    if fact is not None:
+        command_ids.append((position, command_id))
+    return fact
+
+
+def _cut(state: bytes) -> tuple[bytes, str]:
+    """Return what follows the two instants but for a plain command id, and that id; empty when there is none."""
+    tail = state[_TAIL]
+    found = _CUT.match(tail)
+    if found is None:
+        return tail, ""
+    begin, end = found.span(1)
+    return tail[:begin] + tail[end:], found[2].decode()
+
+
+def _is_too_early(state: bytes) -> bool:
+    """Return whether a fact was recorded long before it happened."""
+    at, recorded_at = (datetime.fromisoformat(state[x].decode()) for x in (_TIME, _RECORDED_AT))
+    return at - recorded_at > CLOCK_TOLERANCE
+
+
+class _Identifiers(dict[str, bool]):
+    """Whether texts are identifiers, remembered for those that come again."""
+
+    def __missing__(self, text: str) -> bool:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        found = self[text] = len(text) <= _LONGEST and _IDENTIFIER.fullmatch(text) is not None
+        return found
+
+
+_IDENTIFIERS = _Identifiers()
+
+
+# Where a fact leads
+
+
+class _Place(dict[Any, "_Place"]):
+    """A state of a case, and where each fact leads from it; KeyError for one that is refused."""
+
+    def __init__(self, state: cases.State) -> None:
+        self._state = state
+
+    def __missing__(self, fact: Any) -> _Place:
+        name, fields = (fact, {}) if isinstance(fact, str) else (fact[0], {"what": fact[1]})
+        event = EVENTS[name].model_construct(**fields)
+        nowhere = cast(Any, None)  # rules that looked at anything else would fail on it
+        entry = Entry(nowhere, nowhere, nowhere, nowhere, nowhere, event)
+        if refusal_at(cases, self._state, entry):
+            raise KeyError(fact)
+        found = self[fact] = _place(cases.evolve(self._state, entry))
+        return found
+
+
+_place = cache(_Place)
+_BEGIN = _place(cases.State())
+
+
+def _led(facts: list[tuple[bytes, int, Any]]) -> _Place:
+    """Return where facts in order of time lead from the beginning; KeyError when one of them is refused."""
+    here = _BEGIN
+    for _, _, fact in facts:
+        here = here[fact]
+    return here
+
+
+# How an entry is read
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the entries of one name are read. what: the field that decides beside the name.
+
+    tails: what was seen to follow the two instants in valid states without a command id, and what it says.
+    """
+
+    name: str
+    decode: Callable[[bytes], Any]
+    what: Callable[[Any], str] | None = None
+    tails: dict[bytes, Any] = field(default_factory=dict)
+
+
+class _Unknown(Exception):
+    """No type stands for a schema."""
+
+
+class _Instant:
+    """An instant in canonical form, where the data of an entry hold one."""
+
+    def __init__(self, text: str) -> None:
+        if stamp(instant(text)) != text:
+            raise ValueError(text)
+        self.text = text
+
+
+def _hooked(kind: type, given: Any) -> Any:
+    return kind(given)
+
+
+@cache
+def _known() -> dict[str, dict[str, _Reading]]:
+    """Return how the entries of each kind of stream are read, by name."""
+    return {kind: {m.__name__: _reading(m) for m in models} for kind, models in cases.KINDS.items()}
+
+
+@cache
+def _reading(model: type[Event]) -> _Reading:
+    model.model_rebuild()
+    schema: Any = model.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        schema = schema["schema"]
+    if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # looked at as a whole
+        return _Reading(model.__name__, _never)
+    fields = [_field(name, given["schema"]) for name, given in schema["schema"]["fields"].items()]
+    strict: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
+    data = msgspec.defstruct(model.__name__, fields, **strict)
+    head: list[Any] = [("time", _ZONED), ("recordedtime", _ZONED), ("actor", str | None, None)]
+    whole = msgspec.defstruct("State", [*head, ("commandid", str | None, None), ("data", data)], **strict)
+    decides = attrgetter("data.what") if "what" in model.model_fields else None
+    return _Reading(model.__name__, msgspec.json.Decoder(whole, dec_hook=_hooked).decode, decides)
+
+
+def _never(state: bytes) -> Any:
+    raise msgspec.ValidationError
+
+
+def _field(name: str, schema: Any) -> Any:
+    """Return a field of a struct; one whose schema no type stands for may only be left out."""
+    has_default = schema["type"] == "default"
+    try:
+        made = _type(schema["schema"] if has_default else schema)
+    except _Unknown:
+        made = Literal["nothing but leaving it out"] if has_default else msgspec.UnsetType
+    return (name, made, schema["default"]) if has_default else (name, made)
+
+
+def _type(schema: Any) -> Any:
+    """Return the type that takes exactly what a schema does, of what is in canonical bytes. Raises _Unknown."""
+    match schema:
+        case {"type": "nullable", "schema": inner}:
+            return _type(inner) | None
+        case {"type": "literal", "expected": [*expected]} if all(isinstance(x, str) for x in expected):
+            return Literal[tuple(expected)]
+        case {"type": "function-before", "function": {"function": made}, "schema": {"type": "bool"}}:
+            if made(True) is True and made(False) is False:
+                return bool
+        case {"type": "function-before", "function": {"function": made}, "schema": {"type": "datetime"}}:
+            if made is instant:
+                return _Instant
+        case {"type": "str", **found} if found.keys() <= {"pattern", "min_length", "max_length", "metadata", "strict"}:
+            limits: dict[str, Any] = {k: schema[k] for k in ("min_length", "max_length") if k in found}
+            if "pattern" in found:  # a `$` means the text's end, never a line feed before it
+                limits["pattern"] = re.sub(r"\$$", r"\\Z", schema["pattern"])
+            return Annotated[str, msgspec.Meta(**limits)]
+    raise _Unknown

@@ -1,0 +1,102 @@
+"""Keeping the record safe from whoever keeps it: checkpoints and their keys."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.store.address import shown
+from projections.shell import output
+from projections.shell.scope import WRITING_OPTIONS, Scope, with_options
+
+if TYPE_CHECKING:
+    from ledger.seal.notes import Signer
+
+_LEDGER_ALONE: dict[str, Any] = {"db": WRITING_OPTIONS["db"]}
+
+
+def of_the_ledger(command: Any) -> Any:
+    """Give a command the option --db; what it prints has one form."""
+    return with_options(command, _LEDGER_ALONE)
+
+
+@of_the_ledger
+def seal(
+    scope: Scope,
+    new_key: Annotated[
+        str | None, typer.Option("--new-key", metavar="NAME", help="make a key; NAME like example.com/ledger")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", envvar="SLA_LEDGER_KEY", help="default: ~/.config/sla-ledger/seal.key"),
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="a key that signs too, to go over to it; repeatable")
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="only if N entries came since the last checkpoint")
+    ] = None,
+) -> None:
+    """Sign a checkpoint: how many entries the ledger has, and the root of the tree over them.
+
+    It is kept in the ledger and printed, to be given to others: who holds one can tell later whether an entry it
+    covers was changed, removed or moved. A checkpoint that nobody else holds proves nothing. Each is signed by a key
+    that signed the one before it; for a new key, let the old one and the new one sign one together.
+    Checkpoints do not travel in an export.
+
+    \b
+    Examples:
+      sla-ledger seal --new-key example.com/ledger > vkey
+      sla-ledger seal > checkpoint
+      sla-ledger seal --every 1000 >> checkpoints
+      sla-ledger seal --key old.key --also new.key
+    """
+    if new_key is not None:
+        if also or every:
+            raise typer.BadParameter("a key is made alone, nothing is sealed", param_hint="--new-key")
+        _make_key(Path(key) if key else default_key(for_writing=True), new_key)
+        return
+    from ledger.seal import keys
+
+    files = [Path(key) if key else default_key(), *map(Path, also or ())]
+    note = _sealed(scope, [keys.read(file) for file in files], every)
+    if note is not None:
+        typer.echo(note.encode(), nl=False)  # the very bytes, whatever the terminal's encoding
+
+
+def _make_key(path: Path, name: str) -> None:
+    from ledger.seal import keys
+
+    key = keys.make(path, name)
+    output.write(str(key.verifier()))
+    output.note(f"{path}: a new key; printed is what others verify its signatures with, and may have")
+    output.note("the file is a secret: keep it from those who can write the ledger, and a copy of it in a safe place")
+
+
+def _sealed(scope: Scope, signers: list[Signer], every: int | None) -> str | None:
+    """Return the checkpoint that is kept for as many entries as there are, or more; None when it is not time yet."""
+    from ledger.seal import sealing
+
+    address = scope.path
+    with closing(scope.reader()) as reader:
+        size = reader.last_position()
+        if every is not None and (new := size - sealing.last_size(reader)) < every:
+            output.note(f"{shown(address)}: {new} entries since the last checkpoint, fewer than {every}; none made")
+            return None
+        note = str(sealing.sealed(reader, size, signers))
+    from ledger.book import Ledger
+
+    with closing(Ledger(address)) as ledger:
+        return ledger.keep_checkpoint(size, note)
+
+
+def default_key(*, for_writing: bool = False) -> Path:
+    """Return where the key is kept unless a file is named; its folder is made when a key is to be put there."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "sla-ledger")
+    if for_writing:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / "seal.key"

@@ -1,0 +1,70 @@
+"""What others hold and are handed: public keys and checkpoints in files, and where a bundle or receipt is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.errors import LedgerError, NotFound
+from ledger.text import clean
+
+if TYPE_CHECKING:
+    from ledger.seal.held import Held
+    from ledger.seal.notes import Verifier
+
+MAX_BYTES = 16_000_000
+VKeys = Annotated[
+    list[str] | None,
+    typer.Option("--vkey", metavar="KEY", help="a public key, NAME+ID+KEY, or a file that holds some; repeatable"),
+]
+Checkpoints = Annotated[
+    list[str] | None,
+    typer.Option("--checkpoint", metavar="FILE", help="a file with checkpoints that somebody holds; repeatable"),
+]
+
+
+def given(path: str) -> bytes:
+    """Return the bytes of a file from outside, or of standard input; NotFound when there is none."""
+    if path == "-":
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    else:
+        if not Path(path).is_file():
+            raise NotFound(clean(path), "there is no such file", "check the file's name")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise LedgerError(clean(path), f"larger than {MAX_BYTES} bytes", "name another file")
+    return data
+
+
+def checkpoints_of(paths: Iterable[str]) -> list[Held]:
+    """Return the checkpoints in some files, each of which may hold several in a row. Raises BadNote."""
+    from ledger.seal import held
+
+    return [one for path in paths for one in held.given(given(path), clean(path))]
+
+
+def keys_of(texts: Iterable[str]) -> list[Verifier]:
+    """Return public keys that are named in one line, or by a file that holds one a line. Raises BadNote."""
+    from ledger.seal.notes import verifier
+
+    found = []
+    for text in texts:
+        lines = given(text).decode("utf-8", "replace").splitlines() if Path(text).is_file() else [text]
+        found += [verifier(line, clean(text)) for line in lines if line.strip()]
+    return list(dict.fromkeys(found))
+
+
+def deliver(data: bytes, path: str | None) -> None:
+    """Write bytes to a file, whole or not at all, or to standard output."""
+    from ledger.seal.witness import write
+
+    if path is None or path == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write(Path(path), data)
