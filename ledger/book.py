@@ -178,6 +178,7 @@ class Ledger(Application[str]):
         with contextlib.suppress(PersistenceError):
             there = self.store.positions_of(ids) if len(ids) == len(wanted) else {}
             if ids and all(i in there for i in ids):
+                self.store.sync()
                 return [there[i] for i in ids]
             after = tried and self.recorder.select_events(tried[0].stream, gt=tried[0].version - 1, limit=1)
             written = len(ids) < len(wanted) and bool(after)

@@ -18,7 +18,7 @@ from ledger.seal.notes import Verifier
 from ledger.seal.verdict import Verdict
 from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
-from ledger.store.reading import Record
+from ledger.store.reading import FileReader, Record
 
 FEW = 20_000  # entries that one process reads before another has begun
 PARTS, MOST = 6, 4  # of the streams; processes that share them
@@ -38,6 +38,8 @@ def verified(
 
     Raises LedgerBroken when the store cannot give what is in it.
     """
+    if isinstance(record, FileReader):
+        record.check_file()
     last = record.last_position()
     findings = Findings()
     kept = holding.kept(record.checkpoints(), findings)

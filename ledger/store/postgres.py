@@ -248,6 +248,9 @@ class EntryRecorder(PostgresApplicationRecorder):
         """Return the positions of those command ids that are already in the ledger."""
         return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
 
+    def sync(self) -> None:
+        """Do nothing: what can be read was made durable before it could be."""
+
     def _each(self, statement: str, *values: str | int) -> Generator[Row, None, None]:
         """Yield rows from a cursor of the server, some thousands at a time."""
         with (

@@ -165,11 +165,14 @@ def connect(path: Path) -> sqlite3.Connection:
     a ledger whose entries or checkpoints are kept in anything else than the tables that this program makes.
     """
     _check_header(path)
-    mode = "rw" if is_interrupted(path) else "ro"  # only a writer can undo what a killed one left half-done
     try:
-        connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA cache_size = -65536")
-        distrust(connection)
+        connection = _opened(path, "ro")
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            if not is_half_done(error):
+                raise
+            undo(path)
         found = connection.execute(_TABLES).fetchall()
         if [_words(sql) for (sql,) in found] != [_words(CHECKPOINTS), _words(TABLE)]:
             raise _damaged(str(path), "its entries and checkpoints are not kept in the tables that this program makes")
@@ -235,6 +238,25 @@ def _check_header(path: Path) -> None:
         raise StorageFailed(str(path), "this file is not a ledger", _TODO)
     if made_by != FORMAT:
         raise StorageFailed(str(path), *another_format(made_by))
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA cache_size = -65536")
+    distrust(connection)
+    return connection
+
+
+def is_half_done(error: sqlite3.Error) -> bool:
+    """Return whether a killed writer's transaction must be undone before this reader can go on."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK
+
+
+def undo(path: Path) -> None:
+    """Undo what a killed writer left half-done, which only a connection that may write can."""
+    if is_interrupted(path):
+        with contextlib.closing(_opened(path, "rw")) as connection:
+            connection.execute("PRAGMA schema_version")
 
 
 class FileReader:
@@ -321,21 +343,36 @@ class FileReader:
         """Return how many entries there are."""
         return int(next(self._read("SELECT count(*) FROM stored_events"))[0])
 
+    def check_file(self) -> None:
+        """Raise LedgerBroken when SQLite finds the file damaged: its pages, a value's type, an index that differs.
+
+        A bit that changes an index changes no entry, and yet what is asked for by stream or by command id is not found.
+        """
+        [found] = next(self._read("PRAGMA integrity_check(1)"))
+        if found != "ok":
+            raise _damaged(str(self.path), f"the file is damaged: {found}")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
     def _entries(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows that begin with an entry's; LedgerBroken for one whose values are not of an entry's types."""
-        with self._errors():
-            cursor = self._connection.execute(statement, values)
-        return chain.from_iterable(map(_typed, iter(partial(self._some, cursor), [])))
+        return chain.from_iterable(map(_typed, iter(partial(self._some, self._begun(statement, values)), [])))
 
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows, read some at a time: for a million of them that is quicker than one by one."""
+        return chain.from_iterable(iter(partial(self._some, self._begun(statement, values)), []))
+
+    def _begun(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._errors():
-            cursor = self._connection.execute(statement, values)
-        return chain.from_iterable(iter(partial(self._some, cursor), []))
+            try:
+                return self._connection.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if not is_half_done(error):
+                    raise
+                undo(self.path)
+                return self._connection.execute(statement, values)
 
     def _some(self, cursor: sqlite3.Cursor) -> list[Any]:
         with self._errors():

@@ -28,6 +28,9 @@ class Recorder(Protocol):
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
 
+    def sync(self) -> None:
+        """Make sure that what can be read here survives a power cut; PersistenceError when it may not."""
+
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
         their command ids, and the rows of the streams of those that are not there by id, in order of version.

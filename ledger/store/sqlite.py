@@ -30,7 +30,17 @@ from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
 from ledger.store import reading
 from ledger.store.mapper import Row
-from ledger.store.reading import APPLICATION_ID, CHECKPOINTS, FORMAT, LOCK_SECONDS, TABLE, distrust, is_interrupted, uri
+from ledger.store.reading import (
+    APPLICATION_ID,
+    CHECKPOINTS,
+    FORMAT,
+    LOCK_SECONDS,
+    TABLE,
+    distrust,
+    is_half_done,
+    undo,
+    uri,
+)
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
@@ -74,6 +84,7 @@ BEGIN SELECT RAISE(ABORT, 'a checkpoint is of entries that are there, and later 
 )
 
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_MADE = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_master"  # which may be no text any more
 _SELECT = (
     "SELECT originator_id, originator_version, topic, state, command_id, rowid FROM stored_events"
     " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
@@ -119,13 +130,14 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
     except OSError as error:
         raise StorageFailed(address, f"could not be made: {error.strerror}", "choose another place") from None
     finally:
-        for left in (draft, draft.with_name(draft.name + ".lock"), draft.with_name(draft.name + "-journal")):
-            left.unlink(missing_ok=True)
+        for end in ("", ".lock", "-journal"):
+            with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
+                draft.with_name(draft.name + end).unlink()
 
 
 def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterable[tuple[int, str]]) -> None:
     """Make a ledger of an empty file: entries part by part, then checkpoints, by size."""
-    with contextlib.closing(_LedgerDatastore(path, "rw")) as datastore:
+    with contextlib.closing(_LedgerDatastore(path, "rwc")) as datastore:
         recorder = EntryRecorder(datastore)
         recorder.create_table()
         for part in parts:
@@ -139,13 +151,13 @@ def altered(path: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(":memory:")) as new, contextlib.closing(reading.connect(path)) as found:
         for statement in _SCHEMA:
             new.execute(statement)
-        made, there = (set(c.execute("SELECT name, sql FROM sqlite_master").fetchall()) for c in (new, found))
-    return sorted({name for name, _ in made ^ there})
+        made, there = (set(c.execute(_MADE).fetchall()) for c in (new, found))
+    return sorted({name.decode("utf-8", "backslashreplace") for name, _ in made ^ there})
 
 
-def sync(folder: Path) -> None:
-    """Make sure that a new name in a folder survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make sure that a file's content, or a new name in a folder, survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -167,9 +179,9 @@ class _WritingTransaction(SQLiteTransaction):
 class _LedgerConnection(SQLiteConnection):
     """A connection whose writing transactions wait their turn at a lock file, in order of coming."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: Path, max_age: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, max_age: float | None) -> None:
         super().__init__(connection, max_age)
-        self._lock = lock
+        self._path, self._lock = path, path.with_name(path.name + ".lock")
         self._turn: BinaryIO | None = None
 
     @contextlib.contextmanager
@@ -177,6 +189,7 @@ class _LedgerConnection(SQLiteConnection):
         """Yield a cursor inside a transaction; writers are let in one after the other."""
         if not commit:
             with SQLiteTransaction(self) as cursor, cursor:
+                self._begin_to_read(cursor.sqlite_cursor)
                 yield cursor
             return
         if fcntl is None:
@@ -191,6 +204,16 @@ class _LedgerConnection(SQLiteConnection):
                 yield cursor
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _begin_to_read(self, cursor: sqlite3.Cursor) -> None:
+        """See one state of the ledger from here on, in which nothing is half-done."""
+        try:
+            cursor.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            if not is_half_done(error):
+                raise
+            undo(self._path)
+            cursor.execute("PRAGMA schema_version")
 
     def _close(self) -> None:
         super()._close()
@@ -213,14 +236,14 @@ class _LedgerPool(SQLiteConnectionPool):
             timeout=self.lock_timeout or LOCK_SECONDS,
         )
         if "mode=ro" not in self.db_name:
-            wal = has_wal_fix(sqlite3.sqlite_version_info)
+            # a draft has no log beside it: what closing it cannot bring over into the one file would be lost
+            wal = has_wal_fix(sqlite3.sqlite_version_info) and "mode=rwc" not in self.db_name
             connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
         connection.execute("PRAGMA recursive_triggers = ON")
         distrust(connection)
         connection.row_factory = sqlite3.Row
-        lock = self.path.with_name(self.path.name + ".lock")
-        return _LedgerConnection(connection, lock, self.max_age)
+        return _LedgerConnection(connection, self.path, self.max_age)
 
 
 class _LedgerDatastore(SQLiteDatastore):
@@ -283,6 +306,20 @@ class EntryRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as c:
             return {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, command_ids)}
 
+    def sync(self) -> None:
+        """Make sure that what is read here survives a power cut, after an error that came once it was committed.
+
+        What is committed is a journal cut to nothing, or a log. The ledger's own file was made durable before, and to
+        open and close it here would give up this process's locks on it.
+        """
+        path = cast(_LedgerPool, self.datastore.pool).path
+        try:
+            for beside in (path.with_name(f"{path.name}-journal"), path.with_name(f"{path.name}-wal")):
+                if beside.exists():
+                    sync(beside)
+        except OSError as error:
+            raise OperationalError(error) from error
+
     def before(self, facts: Sequence[Fact]) -> tuple[int, dict[str, int], list[Row]]:
         """Return how the ledger stands at one instant, for facts to be judged: the last position, the positions of
         their command ids, and the rows of the streams of those that are not there by id, in order of version.
@@ -336,6 +373,4 @@ class LedgerFactory(SQLiteFactory):
         super().__init__(found)
         self.datastore.close()
         path, mode = Path(str(found.get("LEDGER_ADDRESS"))), str(found.get("LEDGER_MODE"))
-        if mode == "ro" and is_interrupted(path):
-            mode = "rw"  # only a writer can undo what a killed one left half-done
         self.datastore = _LedgerDatastore(path, mode)
