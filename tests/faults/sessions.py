@@ -36,6 +36,7 @@ from ledger.store.address import is_database
 NOON = instant("2026-03-02T12:00:00Z")
 Found = TypeVar("Found")
 GO = signal.SIGUSR1  # what a session waits for when it is to be watched from its first call
+_WITH_ITS_PARENT = (1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no session is left behind when the tests are ended
 _ANYBODY = (0x59616D61, -1)  # PR_SET_PTRACER: who watches it need not be its parent
 
 
@@ -89,7 +90,9 @@ def note(db: str, name: str, acks: str, count: int) -> None:
             begun = time.monotonic()
             while True:
                 with suppress(Conflict):
-                    ledger.commit(ledger.judge([fact]))
+                    outcome = ledger.judge([fact])
+                    time.sleep(0.003)  # in which the others come
+                    ledger.commit(outcome)
                     break
                 conflicts += 1
             times.append(time.monotonic() - begun)
@@ -200,9 +203,9 @@ def _run(asked: dict[str, Any], ready: int) -> None:
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
         for name, value in asked["settings"].items():
             SETTINGS[name](value)
-        if asked["wait"]:
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(None).prctl(*_ANYBODY, 0, 0, 0)
+        with suppress(OSError, AttributeError):
+            for option in (_ANYBODY, _WITH_ITS_PARENT):
+                ctypes.CDLL(None).prctl(*option, 0, 0, 0)
         os.write(ready, b"!")
         os.close(ready)
         if asked["wait"]:
