@@ -166,13 +166,13 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     _check_header(path)
     try:
-        connection = _opened(path, "ro")
         try:
-            connection.execute("PRAGMA schema_version")
+            connection = _opened(path, "ro")
         except sqlite3.OperationalError as error:
             if not is_half_done(error):
                 raise
             undo(path)
+            connection = _opened(path, "ro")
         found = connection.execute(_TABLES).fetchall()
         if [_words(sql) for (sql,) in found] != [_words(CHECKPOINTS), _words(TABLE)]:
             raise _damaged(str(path), "its entries and checkpoints are not kept in the tables that this program makes")
@@ -242,8 +242,8 @@ def _check_header(path: Path) -> None:
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA cache_size = -65536")
     distrust(connection)
+    connection.execute("PRAGMA cache_size = -65536")  # the first to look into the file
     return connection
 
 
@@ -255,8 +255,7 @@ def is_half_done(error: sqlite3.Error) -> bool:
 def undo(path: Path) -> None:
     """Undo what a killed writer left half-done, which only a connection that may write can."""
     if is_interrupted(path):
-        with contextlib.closing(_opened(path, "rw")) as connection:
-            connection.execute("PRAGMA schema_version")
+        _opened(path, "rw").close()
 
 
 class FileReader:
