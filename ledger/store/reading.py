@@ -176,6 +176,9 @@ def connect(path: Path) -> sqlite3.Connection:
         distrust(connection)
         if connection.execute(_COMPUTED).fetchone():
             raise _damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
+        [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
+        if last not in ("integer", "null"):
+            raise _damaged(str(path), "its positions are no whole numbers")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise failed(path, error) from None
     return connection
@@ -246,10 +249,7 @@ class FileReader:
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
-        [(last,)] = self._read("SELECT coalesce(max(rowid), 0) FROM stored_events")
-        if not isinstance(last, int):
-            raise _damaged(str(self.path), "its positions are no whole numbers")
-        return last
+        return int(next(self._read("SELECT coalesce(max(rowid), 0) FROM stored_events"))[0])
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
