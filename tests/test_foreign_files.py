@@ -79,22 +79,15 @@ SCHEMAS: dict[str, Attack] = {
         "INSERT INTO stored_events VALUES (1, 'incident:INC-1', 1, 'IncidentReported', NULL)",
     ),
     "a virtual table": replaced_by("CREATE VIRTUAL TABLE stored_events USING fts5(originator_id, topic, state)"),
-    "no table": replaced_by(),
     "a view of checkpoints": lambda c: [
         c.execute("DROP TABLE checkpoints"),
         c.execute(f"CREATE VIEW checkpoints AS {ENDLESS} i AS size, 'x' AS note FROM n"),
     ],
-    "other types": replaced_by(
-        "CREATE TABLE stored_events (rowid, originator_id, originator_version, topic, state, command_id)",
-        "INSERT INTO stored_events VALUES ('a', x'ff', 'b', 7, 'text', NULL)",
-    ),
-    "a table without rowid": replaced_by(f"CREATE TABLE stored_events ({ROW}, state, command_id) WITHOUT ROWID"),
-    "its own words in another order": replaced_by(TABLE.replace("originator_id TEXT", "originator_id ANY", 1)),
 }
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_entries_are_read_from_the_table_this_program_makes_and_from_nothing_else(name: str, ledger: Path) -> None:
+def test_entries_are_rows_of_a_table_and_nothing_that_is_computed(name: str, ledger: Path) -> None:
     _attack(ledger, SCHEMAS[name])
     before = ledger.read_bytes()
 
@@ -102,10 +95,25 @@ def test_entries_are_read_from_the_table_this_program_makes_and_from_nothing_els
         done = asked(ledger, *command.split())
 
         assert done.exit_code == 4, (command, done.stderr)
-        assert (
-            done.stderr.splitlines()[1]
-            == "its entries and checkpoints are not kept in the tables that this program makes"
-        )
+        assert done.stderr.splitlines()[1] == "its entries or checkpoints are computed, not kept in a table"
+    assert ledger.read_bytes() == before
+
+
+OTHER_TABLES: dict[str, Attack] = {
+    "no table": replaced_by(),
+    "other types": replaced_by(
+        "CREATE TABLE stored_events (rowid, originator_id, originator_version, topic, state, command_id)",
+        "INSERT INTO stored_events VALUES ('a', x'ff', 'b', 7, 'text', NULL)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_TABLES)
+def test_another_table_in_the_place_of_the_entries_is_damage(name: str, ledger: Path) -> None:
+    _attack(ledger, OTHER_TABLES[name])
+    before = ledger.read_bytes()
+
+    assert [asked(ledger, *command.split()).exit_code for command in COMMANDS] == [4] * len(COMMANDS)
     assert ledger.read_bytes() == before
 
 
@@ -179,7 +187,8 @@ def test_triggers_and_tables_beside_the_entries_change_nothing_that_is_read(ledg
 
     _attack(ledger, beside)
 
-    assert {command: asked(ledger, *command.split()).stdout for command in COMMANDS} == plain
+    after = {command: asked(ledger, *command.split()).stdout for command in COMMANDS}
+    assert [c for c in COMMANDS if after[c] != plain[c]] == ["verify", "verify --views"]  # which tell of them
 
 
 VIEWS: dict[str, Attack] = {

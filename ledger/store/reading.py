@@ -42,7 +42,11 @@ CHECKPOINTS = "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT
 
 _MAGIC, _VERSION_AT, _ID_AT = b"SQLite format 3\0", 60, 68  # a SQLite file's first bytes, and two numbers in its header
 _SHARED_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a journal ends that names another one
-_TABLES = "SELECT sql FROM sqlite_schema WHERE name IN ('checkpoints', 'stored_events') ORDER BY name"
+_COMPUTED = """
+SELECT 1 FROM sqlite_schema WHERE name IN ('stored_events', 'checkpoints') AND (type <> 'table' OR rootpage = 0)
+UNION ALL SELECT 1 FROM pragma_table_xinfo('stored_events') WHERE hidden
+UNION ALL SELECT 1 FROM pragma_table_xinfo('checkpoints') WHERE hidden
+"""  # a view, a virtual table, a generated column
 _DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "invalid page")
 _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
 
@@ -162,7 +166,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Return a connection that reads a ledger and believes nothing in it.
 
     Raises NoLedger when there is none, StorageFailed for another file, which SQLite never gets to see, LedgerBroken for
-    a ledger whose entries or checkpoints are kept in anything else than the tables that this program makes.
+    a ledger whose entries or checkpoints are no plain rows of a table, but computed when they are read.
     """
     _check_header(path)
     try:
@@ -173,14 +177,13 @@ def connect(path: Path) -> sqlite3.Connection:
                 raise
             undo(path)
             connection = _opened(path, "ro")
-        found = connection.execute(_TABLES).fetchall()
-        if [_words(sql) for (sql,) in found] != [_words(CHECKPOINTS), _words(TABLE)]:
-            raise _damaged(str(path), "its entries and checkpoints are not kept in the tables that this program makes")
-        first = connection.execute("SELECT min(rowid) FROM stored_events").fetchone()[0]
+        if connection.execute(_COMPUTED).fetchone():
+            raise _damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
+        [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
+        if last not in ("integer", "null"):
+            raise _damaged(str(path), "its positions are no whole numbers")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise failed(path, error) from None
-    if first is not None and first < 1:
-        raise _damaged(f"entry {first}", "it stands before the first entry")
     return connection
 
 
@@ -215,10 +218,6 @@ def _typed(rows: list[Any]) -> list[Any]:
         wrong = next(row for row in rows if tuple(map(type, row[:5])) != _TYPES)
         raise _damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
     return rows
-
-
-def _words(sql: object) -> list[str]:
-    return str(sql).split()
 
 
 def _check_header(path: Path) -> None:
