@@ -51,8 +51,11 @@ def test_every_command_runs_on_the_sample(tmp_path: Path, monkeypatch: pytest.Mo
     for line in commands():
         if line.startswith("sla-ledger init"):
             monkeypatch.setenv("SLA_LEDGER_DB", "ledger.db")
-        result = runner.invoke(cli.app, shlex.split(line.removeprefix("sla-ledger")))
+        command, _, into = line.removeprefix("sla-ledger").partition(" > ")
+        result = runner.invoke(cli.app, shlex.split(command))
         assert result.exit_code == 0, f"{line}\n{result.output}"
+        if into:
+            (tmp_path / into).write_text(result.stdout, encoding="utf-8")
 
 
 def files(folder: Path) -> None:
