@@ -38,8 +38,6 @@ def verified(
 
     Raises LedgerBroken when the store cannot give what is in it.
     """
-    if isinstance(record, FileReader):
-        record.check_file()
     last = record.last_position()
     findings = Findings()
     kept = holding.kept(record.checkpoints(), findings)
@@ -72,12 +70,14 @@ def _beside(record: Record, address: str | None, last: int) -> Iterator[Callable
     from concurrent.futures import ProcessPoolExecutor
 
     if address is None or "fork" not in multiprocessing.get_all_start_methods():
+        _check_file(record)
         yield lambda: readmitted(record.rows_by_stream(*EVERY_STREAM, last))
         return
     with closing(reader_at(address)) as reader:
         parts = list(pairwise([EVERY_STREAM[0], *reader.bounds(*EVERY_STREAM, PARTS), EVERY_STREAM[1]]))
     others = max(1, min(os.cpu_count() or 1, MOST) - 1)
     with ProcessPoolExecutor(others, multiprocessing.get_context("fork")) as pool:
+        sound = pool.submit(_check_file_at, address)
         begun = [pool.submit(_readmitted_at, address, last, part) for part in parts]
 
         def all_of_them() -> Readmission:
@@ -85,9 +85,20 @@ def _beside(record: Record, address: str | None, last: int) -> Iterator[Callable
             for part, theirs in zip(reversed(parts), reversed(begun), strict=True):
                 mine = theirs.cancel()
                 found += readmitted(record.rows_by_stream(*part, last)) if mine else theirs.result()
+            sound.result()
             return found
 
         yield all_of_them
+
+
+def _check_file(record: Record) -> None:
+    if isinstance(record, FileReader):
+        record.check_file()
+
+
+def _check_file_at(address: str) -> None:
+    with closing(reader_at(address)) as reader:
+        _check_file(reader)
 
 
 def _readmitted_at(address: str, last: int, part: tuple[str, str]) -> Readmission:

@@ -327,7 +327,7 @@ class FileReader:
     def sealed(self, up_to: int) -> Iterator[Sealed]:
         """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
         columns = _COLUMNS.replace("state", "state, leaf", 1)
-        return self._entries(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)
+        return self._read(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)  # leaves tell odd types
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
