@@ -321,7 +321,7 @@ def test_a_customer_follows_a_ledger_and_holds_its_word_against_it(tmp_path: Pat
     receipt = tmp_path / "INC-1.receipt"
     do(db, "receipt", "incident:INC-1", "-o", str(receipt), "--checkpoint", str(cosigned))
     shown = do(db, "witness", "receipt", str(receipt), "--vkey", log, "--vkey", own)
-    assert [line.split("\t")[3] for line in shown.stdout.splitlines()] == ["IncidentReported", "ResponseGiven"]
+    assert [line.split("  ")[2] for line in shown.stdout.splitlines()] == ["IncidentReported", "ResponseGiven"]
     do(db, "witness", "receipt", str(receipt), code=2)
     receipt.write_bytes(receipt.read_bytes().replace(b"phone", b"email"))
     do(db, "witness", "receipt", str(receipt), "--vkey", log, code=4)

@@ -130,7 +130,7 @@ def check_receipt(
     signed = receipts.check(found, keys, where)
     for entry in found.entries:
         position, stream, version, name, stored = entry.row
-        output.write(f"{position}\t{stream}\t{version}\t{name}\t{clean(stored.decode('utf-8', 'replace'))}")
+        output.write(clean(f"{position}  {stream}/{version}  {name}  {stored.decode('utf-8', 'replace')}"))
     said = found.checkpoint
     output.note(
         f"{said.origin}: these entries are among its first {said.size}, signed by {', '.join(map(str, signed))}"
