@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.clock import CLOCK_TOLERANCE
-from ledger.store.reading import RECORDED_AT, Stored
+from ledger.instants import RECORDED_AT
+from ledger.store.reading import Stored
 from projections.history import folded
 from projections.judgement import Judgement
 from projections.outages import evolve, time_frame

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ledger.store.reading import HAPPENED_AT
+from ledger.instants import HAPPENED_AT
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter

@@ -17,10 +17,10 @@ from statistics import median, quantiles
 
 import pytest
 
+from ledger.backup import copy
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal.notes import Signer, new_signer
 from ledger.store.address import reader_at
-from ledger.store.copying import copy
 from ledger.store.reading import EVERYTHING, is_wal
 from tests.benchmarks import history
 from tests.postgres_server import Server, name_of

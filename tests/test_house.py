@@ -60,10 +60,13 @@ LEDGER_FLOORS: tuple[tuple[str, ...], ...] = (
     ("ledger.entry",),
     ("ledger.readings",),
     ("ledger.terms", "ledger.streams"),
+    ("ledger.seal.merkle", "ledger.seal.leaves"),
     ("ledger.store",),
+    ("ledger.seal",),
     ("ledger.privacy",),
     ("ledger.exchange",),
     ("ledger.book",),
+    ("ledger.backup",),
 )
 
 

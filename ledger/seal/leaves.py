@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from ledger.store import reading
+from ledger import instants
 
-RECORDED_AT = slice(reading.RECORDED_AT[0] - 1, sum(reading.RECORDED_AT) - 1)
+RECORDED_AT = slice(instants.RECORDED_AT[0] - 1, sum(instants.RECORDED_AT) - 1)
 
 
 def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:

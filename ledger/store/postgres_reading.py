@@ -16,8 +16,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
+from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import FORMAT, HAPPENED_AT, RECORDED_AT, Sealed, Stored, another_format
+from ledger.store.reading import FORMAT, Sealed, Stored, another_format
 
 CONNECT_SECONDS = 10
 BATCH = 5000

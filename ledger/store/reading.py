@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 from ledger.files import opened, other_than_file
+from ledger.instants import HAPPENED_AT, RECORDED_AT
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 2
@@ -24,8 +25,6 @@ LOCK_SECONDS = 30
 EVERYTHING = 2**63 - 1  # the last position there can be
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
 AT_ONCE = 500
-HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))  # where a state holds its times: from, how many bytes
-RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 
 TABLE = """CREATE TABLE stored_events (
     rowid INTEGER PRIMARY KEY,

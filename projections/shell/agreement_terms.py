@@ -18,8 +18,9 @@ from ledger.terms import BUILT_IN, MAX_DOCUMENT, Terms, Version, parse
 from ledger.text import clean
 from projections.judgement import Judgement
 from projections.shell import output
+from projections.shell.options import option_instant, reading, writing
 from projections.shell.recording import Actor, append, built_in_fact, default_actor
-from projections.shell.scope import Scope, option_instant, reading, writing
+from projections.shell.scope import Scope
 
 terms = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The agreement's terms and readings."

@@ -12,7 +12,8 @@ from ledger.errors import LedgerError
 from ledger.store.address import is_database, shown
 from ledger.text import clean
 from projections.shell import output
-from projections.shell.scope import Scope, writing
+from projections.shell.options import writing
+from projections.shell.scope import Scope
 
 
 @writing
@@ -28,7 +29,7 @@ def backup(scope: Scope, to: Annotated[str, typer.Argument(metavar="TO", help="a
       sla-ledger backup /mnt/safe/ledger-2026-11-25.db
       sla-ledger --db /mnt/safe/ledger-2026-11-25.db verify
     """
-    from ledger.store.copying import copy
+    from ledger.backup import copy
 
     if scope.is_stream_file:
         raise LedgerError(clean(scope.db), "a stream file is a plain file", "copy it like any other")

@@ -15,11 +15,12 @@ from projections import claims, credits
 from projections import readings as alternatives
 from projections.judgement import Judgement
 from projections.shell import output
+from projections.shell.options import option_instant, pair, reading, stream_id, writing
 from projections.shell.plain_entries import claim_status, entry_row
 from projections.shell.plain_explanations import claim_derivation, concerned
 from projections.shell.recording import Actor, At, append, default_actor, happened_at
 from projections.shell.roots import root_of
-from projections.shell.scope import Scope, option_instant, pair, reading, stream_id, writing
+from projections.shell.scope import Scope
 
 claim = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Submit, assess and decide service credits."

@@ -11,7 +11,8 @@ import typer
 
 from ledger.store.address import shown
 from projections.shell import output
-from projections.shell.scope import WRITING_OPTIONS, Scope, with_options
+from projections.shell.options import WRITING_OPTIONS, with_options
+from projections.shell.scope import Scope
 
 if TYPE_CHECKING:
     from ledger.seal.notes import Signer

@@ -18,7 +18,8 @@ from ledger.instants import seconds, stamp
 from ledger.store.address import is_database, shown
 from projections.shell import diagnosis, output
 from projections.shell.diagnosis import Row, ok, warning, wrong
-from projections.shell.scope import READING_OPTIONS, Scope, with_options
+from projections.shell.options import READING_OPTIONS, with_options
+from projections.shell.scope import Scope
 
 if TYPE_CHECKING:
     from ledger.store.reading import Reader, Record, Stored

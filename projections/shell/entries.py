@@ -14,7 +14,8 @@ from ledger.errors import NotFound
 from ledger.text import clean
 from projections.shell import output
 from projections.shell.filters import one_of
-from projections.shell.scope import Scope, option_bound, reading, stream_id
+from projections.shell.options import option_bound, reading, stream_id
+from projections.shell.scope import Scope
 from projections.shell.single_cases import CASES, case_of
 
 Shown = tuple[list[dict[str, Any]], dict[str, Any] | None]  # entries as rows, and what they amount to

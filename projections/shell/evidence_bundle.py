@@ -23,10 +23,11 @@ from projections.concerning import Concern, concern
 from projections.history import History
 from projections.shell import output
 from projections.shell.custody import default_key, of_the_ledger
+from projections.shell.options import stream_id
 from projections.shell.outside import Checkpoints, VKeys, checkpoints_of, deliver, keys_of
 from projections.shell.plain_explanations import concerned
 from projections.shell.roots import root_of
-from projections.shell.scope import Scope, stream_id
+from projections.shell.scope import Scope
 
 if TYPE_CHECKING:
     from ledger.seal.checkpoints import Checkpoint

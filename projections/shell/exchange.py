@@ -23,8 +23,9 @@ from ledger.store.address import is_database, shown
 from ledger.text import clean, plain_json
 from projections.shell import output
 from projections.shell.filters import one_of
+from projections.shell.options import reading, writing
 from projections.shell.recording import default_actor
-from projections.shell.scope import Scope, reading, writing
+from projections.shell.scope import Scope
 
 SOURCES = ("native", "servicenow", "upptime")
 SHOWN = 20

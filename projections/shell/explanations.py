@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projections.shell import output
-from projections.shell.scope import Scope, reading
+from projections.shell.options import reading
+from projections.shell.scope import Scope
 from projections.shell.single_cases import CASES, case_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from functools import cache
 import typer
 
 from ledger.instants import seconds
-from projections.shell.scope import bound, option_bound
+from projections.shell.options import bound, option_bound
 from projections.views.answers import Answers, Wanted
 
 

@@ -15,7 +15,8 @@ from projections.figures import money_json
 from projections.grounds import CONTEXT
 from projections.history import folded
 from projections.judgement import Judgement
-from projections.shell.scope import Scope, bound
+from projections.shell.options import bound
+from projections.shell.scope import Scope
 from projections.shell.single_cases import CASES
 from projections.spans import SECOND
 

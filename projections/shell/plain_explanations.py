@@ -19,8 +19,9 @@ from projections.response_times import KINDS
 from projections.settlement import KINDS as CONCERNED
 from projections.shell import output
 from projections.shell.explanations import Explained, explained
+from projections.shell.options import stream_id
 from projections.shell.roots import root_of
-from projections.shell.scope import Scope, stream_id
+from projections.shell.scope import Scope
 
 
 def explain(scope: Scope, stream: str) -> Explained:

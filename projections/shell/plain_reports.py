@@ -11,7 +11,8 @@ from projections.availability import findings
 from projections.downtime import Downtime
 from projections.judgement import Judgement
 from projections.shell.filters import Filters, one_of
-from projections.shell.scope import Scope, bound, period_of
+from projections.shell.options import bound, period_of
+from projections.shell.scope import Scope
 from projections.spans import SECOND
 from projections.views import uptime
 

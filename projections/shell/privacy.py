@@ -20,8 +20,9 @@ from ledger.store.address import shown
 from ledger.store.mapper import from_state
 from ledger.text import clean
 from projections.shell import output
+from projections.shell.options import writing
 from projections.shell.recording import default_actor, identifier_of
-from projections.shell.scope import Scope, writing
+from projections.shell.scope import Scope
 from projections.shell.single_cases import CASES
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from ledger.values import Money
 from projections import outages
 from projections.history import folded
 from projections.shell import output
-from projections.shell.scope import Scope, option_instant, stream_id, writing
+from projections.shell.options import option_instant, stream_id, writing
+from projections.shell.scope import Scope
 
 ELSEWHERE = {
     "TermsPosted": "sla-ledger terms post FILE",

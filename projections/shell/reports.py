@@ -11,7 +11,8 @@ import typer
 
 from projections.shell import output
 from projections.shell.filters import filters, one_of
-from projections.shell.scope import Scope, option_bound, reading
+from projections.shell.options import option_bound, reading
+from projections.shell.scope import Scope
 from projections.totals import COUNTED, GROUPS
 from projections.views.answers import Answers
 

@@ -19,7 +19,8 @@ from projections.judgement import Judgement
 from projections.settlement import FIELDS, KINDS, Row, Settlement, Totals, parts, settled
 from projections.shell import output
 from projections.shell.cluster import spread
-from projections.shell.scope import Scheduler, Scope, check_year, reading
+from projections.shell.options import Scheduler, check_year, reading
+from projections.shell.scope import Scope
 
 COLUMNS = ("customer", "service", "availability", "met", "counted_seconds", "provisional", "credit")
 PART = 200  # customers settled at a time: what is kept in memory, and handed from one process to another

@@ -10,7 +10,8 @@ import typer
 
 from ledger.errors import LedgerError
 from projections.shell import output
-from projections.shell.scope import Scheduler, Scope, reading
+from projections.shell.options import Scheduler, reading
+from projections.shell.scope import Scope
 
 if TYPE_CHECKING:
     from projections.views.building import Spread

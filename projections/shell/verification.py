@@ -17,7 +17,8 @@ from ledger.errors import LedgerError
 from ledger.instants import stamp
 from ledger.store.address import is_database, shown
 from projections.shell import output
-from projections.shell.scope import READING_OPTIONS, Scope, period_of, with_options
+from projections.shell.options import READING_OPTIONS, period_of, with_options
+from projections.shell.scope import Scope
 from projections.shell.upkeep import check_has_views
 
 if TYPE_CHECKING:
