@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 STORY = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
 FREE_TEXT = ("summary", "reason", "reference", "scope")
-INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u2065\u3164\ufe0f\uffa0\ufff0\U000e0001\U000e0100"
+INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u2065\u2800\u3164\ufe0f\uffa0\ufff0\U000e0001\U000e0100"
 STEERING = [
     "\x1b[2J\x1b]0;owned\x07",
     "\x1b]8;;http://evil.example\x1b\\here\x1b]8;;\x1b\\",

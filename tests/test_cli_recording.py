@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,25 @@ def test_importing_what_a_verbatim_copy_was_made_of_adds_nothing(tmp_path: Path)
     again = json.loads(do(tmp_path / "copy.db", "--json", "import", str(YEAR)).stdout)
 
     assert (again["added"], again["already_there"]) == (0, len(YEAR.read_text().splitlines()))
+
+
+def test_rejects_replace_nothing_but_rejects(ledger: Path, tmp_path: Path) -> None:
+    rows, loop, earlier = bad_rows(tmp_path), tmp_path / "loop", tmp_path / "rejects.jsonl"
+    loop.symlink_to(loop)
+    link = tmp_path / "link"
+    link.symlink_to(earlier)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "seal.key").write_text("PRIVATE+KEY+...")
+    shutil.copyfile(ledger, tmp_path / "other.db")
+    for taken in ("loop", "link", "pipe", "seal.key", "other.db"):
+        before = (tmp_path / taken).lstat()
+        refused = do(ledger, "import", str(rows), "--rejects", str(tmp_path / taken), code=1)
+        assert "name another file for the rejects" in refused.stderr
+        assert (tmp_path / taken).lstat() == before
+    earlier.touch()
+    for _ in range(2):
+        do(ledger, "import", str(rows), "--rejects", str(earlier))
+    assert len(earlier.read_text().splitlines()) == 2
 
 
 def test_one_bad_row_refuses_the_file_unless_rejects_are_set_aside(ledger: Path, tmp_path: Path) -> None:

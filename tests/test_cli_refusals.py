@@ -166,6 +166,31 @@ def test_reading_a_ledger_with_a_broken_entry_exits_4(tmp_path: Path, damage: st
     assert (len(refused.stderr.splitlines()), "40" in refused.stderr) == (3, True)
 
 
+@pytest.mark.parametrize("command", ["audit claim:2025", "claim assess claim:2025", "settle --year 2025"])
+def test_a_stream_out_of_order_is_damage(tmp_path: Path, command: str) -> None:
+    ledger = tmp_path / "ledger.db"
+    do("--db", str(ledger), "import", "--verbatim", str(YEAR))
+    with sqlite3.connect(ledger) as connection:
+        connection.execute("DROP TRIGGER never_updated")
+        connection.execute(
+            "UPDATE stored_events SET rowid = 9223372036854775807"
+            " WHERE originator_id = 'maintenance:M-02' AND originator_version = 1"
+        )
+
+    refused = do("--db", str(ledger), *command.split(), code=4)
+
+    assert len(refused.stderr.splitlines()) == 3
+    assert not refused.stdout
+
+
+def test_what_cannot_be_answered_prints_no_header() -> None:
+    for form in ("csv", "tsv", "json", "jsonl"):
+        refused = do(
+            "--db", str(YEAR), "--format", form, "--reading", "lost_steps=foo", "settle", "--year=2025", code=1
+        )
+        assert not refused.stdout
+
+
 @pytest.mark.parametrize("command", ["rebuild --jobs 1", "queue"])
 def test_a_process_that_finds_damage_ends_with_three_lines_too(tmp_path: Path, command: str) -> None:
     """Nor do readings that were left half-way complain when it ends."""

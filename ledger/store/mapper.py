@@ -41,13 +41,15 @@ def checked(rows: Iterable[Row]) -> Iterator[Entry]:
 
 def of_streams(rows: Iterable[Row]) -> Iterator[Entry]:
     """Yield the entries that rows hold, those of a stream together in order of version; LedgerBroken as `checked`."""
-    last, before = "", 0
+    last, before, at = "", 0, 0
     for row in rows:
         position, stream, version = row[:3]
-        before = before if stream == last else 0
+        before, at = (before, at) if stream == last else (0, 0)
         if version != before + 1:
             raise _broken(f"entry {position}", f"it is version {version} of {stream}, after version {before}")
-        last, before = stream, version
+        if position <= at:
+            raise _broken(f"entry {position}", f"version {version} of {stream} stands before version {before}")
+        last, before, at = stream, version, position
         yield from_state(*row)
 
 

@@ -128,8 +128,28 @@ def _check_names(scope: Scope, files: list[str], heads: str | None, rejects: str
     endings = () if is_database(scope.db) else ("", ".lock", "-journal", "-wal", "-shm")
     beside = [scope.db + ending for ending in endings] + [str(scope.keys.keys), str(scope.keys.kek)]
     for taken in [*beside, *files, *([heads] if heads else [])]:
-        if Path(taken).resolve() == Path(rejects).resolve():
+        if os.path.realpath(taken) == os.path.realpath(rejects):
             raise LedgerError(clean(rejects), "the rejects would overwrite this file", "name another file for them")
+    _check_replaceable(rejects)
+
+
+def _check_replaceable(rejects: str) -> None:
+    """Refuse to put rejects in the place of what is there already, unless that is rejects too, or nothing."""
+    path = Path(rejects)
+    if not os.path.lexists(path):
+        return
+    try:
+        is_rejects = path.is_file() and not path.is_symlink() and _begins_as_rejects(path)
+    except OSError as error:
+        what = f"the rejects cannot be written there: {error.strerror}"
+        raise LedgerError(clean(rejects), what, "name another file for them") from None
+    if not is_rejects:
+        raise LedgerError(clean(rejects), "there is something else here already", "name another file for the rejects")
+
+
+def _begins_as_rejects(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(7) in (b"", b'{"file"')
 
 
 def _copy(scope: Scope, files: list[str], dry_run: bool) -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import typer
@@ -145,10 +146,12 @@ def some(chosen: str, found: list[dict[str, Any]], fields: Sequence[str]) -> str
 
 def together(chosen: str, texts: Iterable[str], fields: Sequence[str]) -> None:
     """Print a report of which `some` gave the texts, as they come: the same bytes however its rows were divided."""
+    found = filter(None, texts)
+    first = next(found, None)  # what cannot be answered leaves nothing behind, not even a header
     if chosen in ("csv", "tsv") and fields:
         typer.echo(_separated([], fields, chosen), nl=False)
     opened = False
-    for text in filter(None, texts):
+    for text in chain(() if first is None else (first,), found):
         if chosen == "json":
             typer.echo(",\n" if opened else "[\n", nl=False)
         opened = True
