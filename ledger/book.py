@@ -102,16 +102,26 @@ class Ledger(Application[str]):
         with _storage_errors(self.where), contextlib.closing(rows):  # also after an entry that cannot be read
             yield from checked(rows)
 
-    def record(self, *facts: Fact) -> list[Entry]:
+    def last_sealed(self, customer: str = "") -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
+        with _storage_errors(self.where):
+            return self.store.last_sealed(customer)
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+        with _storage_errors(self.where):
+            return self.store.identity()
+
+    def record(self, *facts: Fact, summaries: Summaries | None = None) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
 
         They are judged while no other writer can come between. Raises Refused for the first that its stream does not
         accept, BadLine when a correction's data do not fit, KeysUnusable when a summary cannot be sealed, else what
-        `commit` raises.
+        `commit` raises. summaries: what has sealed those of the facts already.
         """
         if not facts:
             return []
-        facts = tuple(map(Summaries(self.keys).sealed, facts))
+        facts = tuple(map((summaries or Summaries(self.keys, self)).sealed, facts))
         outcome = Outcome()
 
         def decided(last: int, known: dict[str, int], rows: Sequence[Row]) -> StoredEntries:
@@ -135,7 +145,7 @@ class Ledger(Application[str]):
         by_content: a fact equal to an entry without a command id is already there too. summaries: what has sealed those
         of the facts already; they are then the same facts.
         """
-        facts = [*map((summaries or Summaries(self.keys)).sealed, facts)]
+        facts = [*map((summaries or Summaries(self.keys, self)).sealed, facts)]
         with _storage_errors(self.where):
             last, known, rows = self.store.before(facts)
         there = _by_stream(rows)

@@ -32,6 +32,7 @@ CREATE TABLE keys (
     wrapped BLOB,
     made_at TEXT NOT NULL,
     made_by TEXT NOT NULL,
+    made_for TEXT NOT NULL,
     destroyed_at TEXT,
     destroyed_by TEXT,
     CHECK ((wrapped IS NULL) = (destroyed_at IS NOT NULL AND destroyed_by IS NOT NULL))
@@ -65,7 +66,8 @@ class Place:
 
 
 def place_of(address: str, environ: Mapping[str, str]) -> Place:
-    """Return where the keys of a ledger are kept: where SLA_LEDGER_KEYS and SLA_LEDGER_KEK say, else beside its file.
+    """Return where the keys of a ledger are kept: where SLA_LEDGER_KEYS and SLA_LEDGER_KEK say, else beside its file,
+    wherever a link to it lies.
 
     Those of a database are kept in the user's data folder. The key-encryption key lies beside the keys.
     """
@@ -80,7 +82,7 @@ def place_of(address: str, environ: Mapping[str, str]) -> Place:
             Path(data, "sla-ledger", re.sub("[^A-Za-z0-9._]+", "-", shown(address).partition("://")[2]) + ".keys")
         )
     else:
-        keys = f"{address}.keys"
+        keys = f"{os.path.realpath(address) if os.path.islink(address) else address}.keys"
     kek = environ.get("SLA_LEDGER_KEK") or f"{keys.removesuffix('.keys')}.kek"
     return Place(Path(keys), Path(kek), bool(named))
 
@@ -92,6 +94,7 @@ class Key:
     id: str
     holder: str
     secret: bytes = field(repr=False)
+    made_for: str = ""  # the identity of a ledger
 
     def digest(self, *parts: bytes) -> bytes:
         """Return 32 bytes that nobody can make without the key; the same parts always give the same (RFC 2104)."""
@@ -117,8 +120,10 @@ class KeyFile:
     def __init__(self, place: Place) -> None:
         self.place = place
 
-    def make(self, holder: str, by: str) -> tuple[Key, bool]:
+    def make(self, holder: str, by: str, made_for: str = "") -> tuple[Key, bool]:
         """Return the living key of a holder, and whether it was made just now; the files are made when missing.
+
+        made_for: the identity of the ledger where it is to seal, though others have sealed there before.
 
         Of several that ask at once one makes the key, and all get that one.
         """
@@ -128,10 +133,10 @@ class KeyFile:
             living = {row[1]: _unwrapped(row, kek, self.place) for row in rows}
             if holder in living:
                 return living[holder], False
-            key = Key(_random_id(), holder, os.urandom(SECRET_BYTES))
+            key = Key(_random_id(), holder, os.urandom(SECRET_BYTES), made_for)
             connection.execute(
-                "INSERT INTO keys (id, holder, wrapped, made_at, made_by) VALUES (?, ?, ?, ?, ?)",
-                (key.id, holder, _wrapped(key, kek), stamp(clock.now()), by),
+                "INSERT INTO keys (id, holder, wrapped, made_at, made_by, made_for) VALUES (?, ?, ?, ?, ?, ?)",
+                (key.id, holder, _wrapped(key, kek), stamp(clock.now()), by, made_for),
             )
             return key, True
 
@@ -209,8 +214,8 @@ class KeyFile:
         return kek
 
 
-def _living(connection: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
-    return connection.execute("SELECT id, holder, wrapped FROM keys WHERE wrapped IS NOT NULL").fetchall()
+def _living(connection: sqlite3.Connection) -> list[tuple[str, str, bytes, str]]:
+    return connection.execute("SELECT id, holder, wrapped, made_for FROM keys WHERE wrapped IS NOT NULL").fetchall()
 
 
 def _wrapped(key: Key, kek: bytes) -> bytes:
@@ -219,11 +224,11 @@ def _wrapped(key: Key, kek: bytes) -> bytes:
     return aes_key_wrap(kek, key.secret)
 
 
-def _unwrapped(row: tuple[str, str, bytes], kek: bytes, place: Place) -> Key:
+def _unwrapped(row: tuple[str, str, bytes, str], kek: bytes, place: Place) -> Key:
     from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
     try:
-        return Key(row[0], row[1], aes_key_unwrap(kek, row[2]))
+        return Key(row[0], row[1], aes_key_unwrap(kek, row[2]), row[3])
     except (InvalidUnwrap, TypeError):
         todo = "bring back the one that was made with the keys"
         raise KeysUnusable(clean(str(place.kek)), f"this is not the key that wraps {place.keys}", todo) from None

@@ -72,7 +72,8 @@ def import_(
         return
     if summary is not None and source != "servicenow":
         raise typer.BadParameter("only ServiceNow logs have a column for it", param_hint="--summary")
-    ledger, summaries = Ledger(scope.path, keys=scope.keys), Summaries(scope.keys)
+    ledger = Ledger(scope.path, keys=scope.keys)
+    summaries = Summaries(scope.keys, ledger)
     pseudonyms = None if keep_personal else _pseudonyms(scope, dry_run)
     try:
         known = ledger.store.positions_of

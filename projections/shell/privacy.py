@@ -59,8 +59,8 @@ def on(scope: Scope, customer: Customer, actor: By = None) -> None:
       sla-ledger privacy on acme
     """
     holder, by = identifier_of(customer, "CUSTOMER"), identifier_of(actor or default_actor(), "--actor")
-    Ledger(scope.path, "ro").close()  # there is one
-    key, is_new = KeyFile(scope.keys).make(holder, by)
+    with closing(scope.reader()) as reader:
+        key, is_new = KeyFile(scope.keys).make(holder, by, reader.identity())
     since = "from here on" if is_new else "already"
     output.note(f"{scope.keys.keys}: summaries of {holder} are {since} sealed, key {key.id}")
 
