@@ -194,7 +194,7 @@ class KeyFile:
                     raise sqlite3.DatabaseError("it is another kind of file")
                 yield connection
         except sqlite3.Error as error:
-            todo = "name another place: SLA_LEDGER_KEYS=FILE, or bring back a copy of this one"
+            todo = "make room there, name another place: SLA_LEDGER_KEYS=FILE, or bring back a copy of this one"
             raise KeysUnusable(clean(str(path)), f"the key file cannot be used: {error}", todo) from None
 
     def _kek(self, create: bool) -> bytes:
@@ -209,7 +209,7 @@ class KeyFile:
                 raise ValueError(f"{len(kek)} bytes in place of {SECRET_BYTES}")
         except (OSError, ValueError) as error:
             what = f"the key-encryption key cannot be read: {getattr(error, 'strerror', None) or error}"
-            todo = "bring it back: without it nothing that is sealed can be read"
+            todo = "bring back the file that was made with the keys: without it nothing can be sealed or read"
             raise KeysUnusable(clean(str(path)), what, todo) from None
         return kek
 
@@ -239,19 +239,27 @@ def _random_id() -> str:
 
 
 def _make_private(place: Path, write: Callable[[Path], None]) -> None:
-    """Make a file that only its owner can read, whole and on disk; one that was made meanwhile stays as it is."""
+    """Make a file that only its owner can read, whole and on disk; one that was made meanwhile stays as it is.
+
+    KeysUnusable when it cannot be written; nothing is left of it then.
+    """
     path = Path(os.path.realpath(place))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{_random_id()}.draft")
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        write(draft)
-        _flush(draft)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-    _flush(path.parent)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            write(draft)
+            _flush(draft)
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+        _flush(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        what = f"the keys cannot be written: {getattr(error, 'strerror', None) or error}"
+        todo = "nothing was made; make room there, or name another place: SLA_LEDGER_KEYS=FILE"
+        raise KeysUnusable(clean(str(path)), what, todo) from None
 
 
 def _flush(path: Path) -> None:
@@ -264,6 +272,7 @@ def _flush(path: Path) -> None:
 
 def _write_schema(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")  # a draft is whole, or thrown away
         connection.executescript(_SCHEMA)
 
 
@@ -277,7 +286,8 @@ def _check_private(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         what = f"the keys cannot be read: {error.strerror}"
-        raise KeysUnusable(clean(str(path)), what, "make or name them: sla-ledger privacy on CUSTOMER") from None
+        todo = "bring the file back, or name where it is: SLA_LEDGER_KEYS=FILE, SLA_LEDGER_KEK=FILE"
+        raise KeysUnusable(clean(str(path)), what, todo) from None
     if not stat.S_ISREG(mode):
         raise KeysUnusable(clean(str(path)), "this is no file", "name another place for the keys: SLA_LEDGER_KEYS=FILE")
     if os.name == "posix" and mode & 0o077:
