@@ -216,6 +216,29 @@ def test_no_id_tells_what_a_sealed_summary_says(db: Path, tmp_path: Path) -> Non
     assert ids[0] == ids[1]
 
 
+@pytest.mark.parametrize("there", [{"subject": "incident:2"}, {"customer": "beta"}])
+def test_a_ciphertext_that_was_moved_is_not_imported_where_its_key_is(
+    db: Path, tmp_path: Path, there: dict[str, str]
+) -> None:
+    do(db, *REPORT, "incident:1", "--summary", SAID)
+    moved = json.loads(do(db, "export").stdout.splitlines()[-1])
+    moved = {k: v for k, v in moved.items() if k not in ("id", "sequence", "recordedtime")}
+    moved["subject"] = there.get("subject", "incident:1")
+    moved["data"]["customer"] = there.get("customer", "acme")
+    corrected = {"version": 1, "reason": "r", "time": moved["time"], "data": moved["data"]}
+    lines = [moved, moved | {"type": "EntryCorrected", "data": corrected}]
+    facts, rejects = tmp_path / "facts.jsonl", tmp_path / "rejects.jsonl"
+    facts.write_text("".join(json.dumps(x) + "\n" for x in lines))
+
+    done = do(db, "--json", "import", str(facts), "--rejects", str(rejects))
+
+    assert json.loads(done.stdout)["rejected"] == 2
+    assert all("sealed for another case" in json.loads(x)["reason"] for x in rejects.read_text().splitlines())
+    assert rejects.stat().st_mode & 0o777 == 0o600
+    do(tmp_path / "keyless.db", "init")
+    assert json.loads(do(tmp_path / "keyless.db", "--json", "import", str(facts)).stdout)["rejected"] == 0
+
+
 # Keys that are elsewhere
 
 

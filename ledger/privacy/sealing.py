@@ -26,6 +26,8 @@ NONCE_BYTES = 12
 KEY_ID = re.compile(rb'"key":"([a-z2-7]{1,64})"')  # in the state of an entry with a sealed summary
 SEALED, FORGOTTEN, ALTERED = "(sealed)", "(forgotten)", "(does not open: altered, or moved from another case)"
 
+MOVED = "sealed for another case or customer, or altered: its summary does not open here"
+
 
 class Unopened(ValueError):
     """A sealed text is not what was sealed for this customer and this case."""
@@ -143,6 +145,18 @@ class Summaries:
             anew = "" if key else f"; to go on with a new key: sla-ledger privacy on {customer}"
             raise KeysUnusable(where, what, todo + anew)
 
+    def is_moved(self, fact: Fact) -> bool:
+        """Return whether a fact holds a sealed summary that its key is here for, and that it does not open."""
+        event = fact.event
+        data = event.data if isinstance(event, EntryCorrected) else {}
+        found = event.sealed_summary if isinstance(event, CaseReported) else data.get("sealed_summary")
+        if found is None:
+            return False
+        try:
+            return self._opened(fact.stream, _customer(event), found) == ALTERED
+        except KeysUnusable:
+            return False  # nothing is at hand that could tell
+
     def readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
         """Return an entry's data as JSON with its summary as text: opened, or in brackets why it is not.
 
@@ -161,7 +175,7 @@ class Summaries:
 
     def _opened(self, stream: str, customer: str, stored: Any) -> str:
         try:
-            sealed = SealedText.model_validate(stored)
+            sealed = stored if isinstance(stored, SealedText) else SealedText.model_validate(stored)
         except ValidationError:
             return ALTERED
         if sealed.key in self._destroyed_ids:

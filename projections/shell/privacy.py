@@ -92,7 +92,8 @@ def forget(
     """Destroy the key of a customer's sealed summaries: nobody can read them again. Entries and findings stay.
 
     Exit status 1 when something of them is still readable: summaries that were recorded before they were sealed. Copies
-    of the key file, and texts that were taken out while there was a key, are out of reach: destroy those yourself.
+    of the key file, texts that were taken out while there was a key, and files that came in or that imports set aside
+    with --rejects are out of reach: destroy those yourself.
 
     \b
     Examples:
@@ -116,7 +117,8 @@ def forget(
     lines = [
         f"{holder}: forgotten at {last.destroyed_at} by {last.destroyed_by}",
         f"no key opens its {len(found.sealed)} sealed summaries any more; no entry and no finding has changed",
-        "out of reach are copies of the key file and texts that were taken out before: destroy those too",
+        "out of reach are copies of the key file, texts that were taken out before, files that came in, and those where"
+        " imports set rejects aside: destroy those too",
     ]
     told = {"forgotten": found.sealed, "sealed_elsewhere": found.elsewhere, "still_readable": found.plain}
     output.thing(scope, _row(last) | told, lines)
