@@ -64,6 +64,7 @@ class Ledger(Application[str]):
     def __init__(self, address: str | Path, mode: str = "rw", keys: Place | None = None) -> None:
         self.where = shown(str(address))
         self.keys = keys or place_of(str(address), {})
+        self._looked: dict[str, tuple[int, bytes | None]] = {}
         store = store_at(str(address))
         store.check_is_ledger(str(address))
         with _storage_errors(self.where):
@@ -103,9 +104,16 @@ class Ledger(Application[str]):
             yield from checked(rows)
 
     def last_sealed(self, customer: str = "") -> bytes | None:
-        """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer.
+
+        What was looked through is not looked through again: a ledger that stays open asks for what came since.
+        """
+        up_to = self.last_position()
         with _storage_errors(self.where):
-            return self.store.last_sealed(customer)
+            after, found = self._looked.get(customer, (0, None))
+            found = self.store.last_sealed(customer, after) or found
+        self._looked[customer] = (up_to, found)
+        return found
 
     def identity(self) -> str:
         """Return what tells this ledger from any other that may come into its place."""

@@ -17,7 +17,7 @@ from ledger.book import Ledger, create
 from ledger.entry import Fact, event_data, parsed_event
 from ledger.errors import Refused
 from ledger.events import EntryCorrected, IncidentReported, ServiceRequested
-from ledger.privacy.keys import Key, KeyFile, place_of
+from ledger.privacy.keys import PSEUDONYMS, Key, KeyFile, KeysUnusable, place_of
 from ledger.privacy.sealing import ALTERED, FORGOTTEN, SEALED, Summaries, Unopened, opened, seal
 from ledger.values import MAX_SUMMARY, SealedText
 from tests.support import do, log
@@ -277,11 +277,38 @@ def test_what_is_sealed_elsewhere_enters_nowhere_in_plain(db: Path, tmp_path: Pa
     assert "which is not here" in refused(db)
     assert "which is not here" in refused(db, "beta")  # who was to be sealed, only the keys tell
     do(db, *REPORT, "incident:2")
+    KeyFile(place_of(str(db), {})).make(PSEUDONYMS, "ops")  # as an import does
+    assert "which is not here" in refused(db, "beta")
 
     do(tmp_path / "copy.db", "privacy", "on", "acme")
     do(tmp_path / "copy.db", *REPORT, "incident:9", "--summary", "Ola has no picture")
     assert log(tmp_path / "copy.db", "incident:9")[0]["data"]["summary"] == "Ola has no picture"
     assert b"Ola" not in (tmp_path / "copy.db").read_bytes()
+
+
+def test_a_ledger_that_stays_open_looks_through_its_entries_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path / "ledger.db")
+    ledger = Ledger(tmp_path / "ledger.db")
+    asked = list[int]()
+    look = ledger.store.last_sealed
+
+    def looked(customer: str, after: int) -> bytes | None:
+        asked.append(after)
+        return look(customer, after)
+
+    monkeypatch.setattr(ledger.store, "last_sealed", looked)
+
+    for number in range(4):
+        ledger.record(Fact(f"incident:{number}", AT, IncidentReported(**CASE, summary=SAID)))
+    sealed = IncidentReported(**CASE, sealed_summary=seal(KEY, "incident:9", SAID))
+    Ledger(tmp_path / "ledger.db").record(Fact("incident:9", AT, sealed))
+    for _ in range(2):
+        with pytest.raises(KeysUnusable, match="under key q46iohqtgmeawszb, which is not here"):
+            ledger.record(Fact("incident:10", AT, IncidentReported(**CASE, summary=SAID)))
+
+    assert asked == [0, 0, 1, 2, 3, 5]
 
 
 def test_the_keys_of_another_ledger_do_not_seal_here(db: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ledger.entry import Fact
 from ledger.events import CaseReported, EntryCorrected, Event
-from ledger.privacy.keys import Key, KeyFile, KeysUnusable, Place, Trail
+from ledger.privacy.keys import PSEUDONYMS, Key, KeyFile, KeysUnusable, Place, Trail
 from ledger.text import clean
 from ledger.values import MAX_SUMMARY, SealedText
 
@@ -133,13 +133,14 @@ class Summaries:
 
         A file of keys is enough for those whom nobody has sealed; without one, nobody can tell who they are.
         """
-        state = before.last_sealed(customer if self._trail else "")
+        has_keys = any(t.holder != PSEUDONYMS for t in self._trail)
+        state = before.last_sealed(customer if has_keys else "")
         found = None if state is None else KEY_ID.search(state)
         if found is None or found[1].decode() in {t.id for t in self._trail}:
             return
         if key is None or key.made_for != before.identity():
             where = "the ledger's keys" if self._file is None else clean(str(self._file.place.keys))
-            whose = f"summaries of {customer}" if self._trail else "summaries"
+            whose = f"summaries of {customer}" if has_keys else "summaries"
             what = f"{whose} are sealed in this ledger, under key {found[1].decode()}, which is not here"
             todo = "bring the key files of this ledger back, or name them: SLA_LEDGER_KEYS=FILE"
             anew = "" if key else f"; to go on with a new key: sla-ledger privacy on {customer}"

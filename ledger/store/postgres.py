@@ -39,7 +39,8 @@ from ledger.store.stored import StoredEntry
 
 __all__ = ["LAST", "EntryRecorder", "LedgerFactory", "check_is_ledger", "create"]
 _LAST_SEALED = """
-SELECT state FROM sla_ledger.ledger_events WHERE position(%s::bytea IN state) > 0 AND position(%s::bytea IN state) > 0
+SELECT state FROM sla_ledger.ledger_events
+WHERE notification_id > %s AND position(%s::bytea IN state) > 0 AND position(%s::bytea IN state) > 0
 ORDER BY notification_id DESC LIMIT 1
 """
 
@@ -253,9 +254,11 @@ class EntryRecorder(PostgresApplicationRecorder):
         """Return the positions of those command ids that are already in the ledger."""
         return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
 
-    def last_sealed(self, customer: str = "") -> bytes | None:
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
         """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
-        return next((bytes(row[0]) for row in self._select(_LAST_SEALED, (SEALED_SUMMARY, naming(customer)))), None)
+        return next(
+            (bytes(row[0]) for row in self._select(_LAST_SEALED, (after, SEALED_SUMMARY, naming(customer)))), None
+        )
 
     def identity(self) -> str:
         """Return what tells this ledger from any other: the number the server gave its table."""

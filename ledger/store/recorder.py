@@ -28,9 +28,9 @@ class Recorder(Protocol):
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
 
-    def last_sealed(self, customer: str = "") -> bytes | None:
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
         """Return the state of the last entry with a sealed summary, or of the last that also names a customer; None for
-        none, which takes a look at every entry.
+        none, which takes a look at every entry after a position.
         """
 
     def identity(self) -> str:

@@ -93,7 +93,9 @@ _SELECT = (
 )
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
-_LAST_SEALED = "SELECT state FROM stored_events WHERE instr(state, ?) AND instr(state, ?) ORDER BY rowid DESC LIMIT 1"
+_LAST_SEALED = """
+SELECT state FROM stored_events WHERE rowid > ? AND instr(state, ?) AND instr(state, ?) ORDER BY rowid DESC LIMIT 1
+"""
 _POSITIONS = "SELECT command_id, rowid FROM stored_events WHERE command_id IN ({})"
 _STREAMS = f"{_COLUMNS} WHERE originator_id IN ({{}}) ORDER BY originator_id, originator_version"
 
@@ -309,10 +311,10 @@ class EntryRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as c:
             return {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, command_ids)}
 
-    def last_sealed(self, customer: str = "") -> bytes | None:
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
         """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
         with self.datastore.transaction(commit=False) as c:
-            c.execute(_LAST_SEALED, (SEALED_SUMMARY, naming(customer)))
+            c.execute(_LAST_SEALED, (after, SEALED_SUMMARY, naming(customer)))
             return next((bytes(row[0]) for row in c.fetchall()), None)
 
     def identity(self) -> str:
