@@ -64,6 +64,7 @@ class Ledger(Application[str]):
     def __init__(self, address: str | Path, mode: str = "rw", keys: Place | None = None) -> None:
         self.where = shown(str(address))
         self.keys = keys or place_of(str(address), {})
+        self._looked: dict[str, tuple[int, bytes | None]] = {}
         store = store_at(str(address))
         store.check_is_ledger(str(address))
         with _storage_errors(self.where):
@@ -102,16 +103,33 @@ class Ledger(Application[str]):
         with _storage_errors(self.where), contextlib.closing(rows):  # also after an entry that cannot be read
             yield from checked(rows)
 
-    def record(self, *facts: Fact) -> list[Entry]:
+    def last_sealed(self, customer: str = "") -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer.
+
+        What was looked through is not looked through again: a ledger that stays open asks for what came since.
+        """
+        up_to = self.last_position()
+        with _storage_errors(self.where):
+            after, found = self._looked.get(customer, (0, None))
+            found = self.store.last_sealed(customer, after) or found
+        self._looked[customer] = (up_to, found)
+        return found
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+        with _storage_errors(self.where):
+            return self.store.identity()
+
+    def record(self, *facts: Fact, summaries: Summaries | None = None) -> list[Entry]:
         """Append facts, all or none, and return their entries; those already there by command id come as they are.
 
         They are judged while no other writer can come between. Raises Refused for the first that its stream does not
         accept, BadLine when a correction's data do not fit, KeysUnusable when a summary cannot be sealed, else what
-        `commit` raises.
+        `commit` raises. summaries: what has sealed those of the facts already.
         """
         if not facts:
             return []
-        facts = tuple(map(Summaries(self.keys).sealed, facts))
+        facts = tuple(map((summaries or Summaries(self.keys, self)).sealed, facts))
         outcome = Outcome()
 
         def decided(last: int, known: dict[str, int], rows: Sequence[Row]) -> StoredEntries:
@@ -135,7 +153,7 @@ class Ledger(Application[str]):
         by_content: a fact equal to an entry without a command id is already there too. summaries: what has sealed those
         of the facts already; they are then the same facts.
         """
-        facts = [*map((summaries or Summaries(self.keys)).sealed, facts)]
+        facts = [*map((summaries or Summaries(self.keys, self)).sealed, facts)]
         with _storage_errors(self.where):
             last, known, rows = self.store.before(facts)
         there = _by_stream(rows)

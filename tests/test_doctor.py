@@ -289,8 +289,37 @@ def test_keys_of_summaries_are_for_their_owner_alone(ledger: Path) -> None:
     kept = told(ledger)
     ledger.with_name("ledger.db.kek").chmod(0o644)
 
-    assert [row["status"] for row in kept["summary keys"]] == ["ok", "ok"]
+    assert [row["status"] for row in kept["summary keys"]] == ["ok", "ok", "ok"]
     assert statuses(told(ledger, wrong=True))["summary keys"] == "wrong"
+
+
+REPORT = ["record", "IncidentReported", "--customer=acme", "--service=licence", "--channel=phone", "--summary=no sound"]
+
+
+def test_keys_of_summaries_are_those_that_sealed_here(ledger: Path, tmp_path: Path) -> None:
+    do(ledger, "privacy", "on", "acme")
+    do(ledger, *REPORT, "incident:1")
+    other = tmp_path / "other.db"
+    do(other, "init")
+    do(other, "privacy", "on", "acme")
+    keys, kek, away = ledger.with_name("ledger.db.keys"), ledger.with_name("ledger.db.kek"), tmp_path / "away"
+    assert "1 can be used" in told(ledger)["summary keys"][-1]["found"]
+
+    kek.rename(away)
+    unwrapped = told(ledger, wrong=True)["summary keys"][-1]
+    away.rename(kek)
+    keys.rename(away)
+    gone = told(ledger)["summary keys"][-1]
+    shutil.copy2(f"{other}.keys", keys)
+    of_another = told(ledger, wrong=True)["summary keys"][-1]
+    shutil.copy2(f"{other}.kek", kek)
+    both = told(ledger, wrong=True)["summary keys"][-1]
+
+    assert "No such file" in unwrapped["found"]
+    assert "sealed under keys that are not in" in gone["found"]
+    assert gone["status"] == "warning"
+    assert "this is not the key that wraps" in of_another["found"]
+    assert "of another ledger" in both["found"]
 
 
 def test_entries_wait_two_days_for_a_checkpoint_and_a_month_at_last(ledger: Path, signer: Signer) -> None:

@@ -128,6 +128,7 @@ def test_it_says_what_it_did_and_keeps_who_did_it_beside_the_ledger(db: Path) ->
     }
     assert done["forgotten"] == [row["position"] for row in log(db) if row["stream"] in ("incident:S-1", "request:S-2")]
     assert (done["still_readable"], done["sealed_elsewhere"]) == ([], [])
+    assert "rejects" in do(db, "forget", "nordlys", "--yes").stdout
     assert json.loads(do(db, "--json", "privacy", "list").stdout)[0]["since"] == since
     assert all(row["actor"] != "privacy.officer" for row in log(db))
 

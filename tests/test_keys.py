@@ -110,7 +110,9 @@ def test_without_what_wraps_the_keys_nothing_opens_and_nothing_enters_in_plain(d
         refused = do(db, *REPORT, "incident:2", "--summary", SAID, code=1)
         assert "ledger.db.kek" in refused.stderr
         assert log(db, "incident:1")[0]["data"]["summary"] == SEALED
-        do(db, "privacy", "on", "beta", code=1)  # a second one would not wrap the first keys
+        advice = do(db, "privacy", "on", "beta", code=1).stderr  # a second one would not wrap the first keys
+        assert "bring " in advice
+        assert "privacy on" not in advice
 
     kek.write_text(right)
     assert log(db, "incident:1")[0]["data"]["summary"] == SAID
@@ -188,6 +190,32 @@ def test_the_rejects_of_an_import_do_not_overwrite_the_keys(db: Path, tmp_path: 
         do(db, "import", str(tmp_path / "facts.jsonl"), "--rejects", f"{db}.{end}", code=1)
 
     assert log(db, "incident:1")[0]["data"]["summary"] == SAID
+
+
+def limited(folder: Path, kilobytes: int) -> subprocess.CompletedProcess[str]:
+    """The outcome of asking for a key where no file may grow beyond this."""
+    code = (
+        "import resource, sys; size = int(sys.argv.pop(1)); resource.setrlimit(resource.RLIMIT_FSIZE, (size, size));"
+        "sys.argv[0] = 'sla-ledger'; from cli import app; app()"
+    )
+    asked = ["--db", str(folder / "ledger.db"), "privacy", "on", "acme"]
+    command = [sys.executable, "-c", code, str(kilobytes << 10), *asked]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("kilobytes", [0, 10, 16])
+def test_where_there_is_no_room_nothing_is_made(tmp_path: Path, kilobytes: int) -> None:
+    do(tmp_path / "ledger.db", "init")
+    before = sorted(p.name for p in tmp_path.iterdir())
+
+    done = limited(tmp_path, kilobytes)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 3), done.stderr
+    assert "make room there" in done.stderr
+    assert [p.name for p in tmp_path.iterdir() if "draft" in p.name] == []
+    assert kilobytes == 16 or sorted(p.name for p in tmp_path.iterdir()) == before
+    do(tmp_path / "ledger.db", "privacy", "on", "acme")
+    assert len(keys_of(tmp_path).trail()) == 1
 
 
 # At once, and killed in between

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from ledger.book import Ledger, create
 from ledger.entry import Fact, event_data, parsed_event
 from ledger.errors import Refused
 from ledger.events import EntryCorrected, IncidentReported, ServiceRequested
-from ledger.privacy.keys import Key, KeyFile, place_of
+from ledger.privacy.keys import PSEUDONYMS, Key, KeyFile, KeysUnusable, place_of
 from ledger.privacy.sealing import ALTERED, FORGOTTEN, SEALED, Summaries, Unopened, opened, seal
 from ledger.values import MAX_SUMMARY, SealedText
 from tests.support import do, log
@@ -213,6 +214,142 @@ def test_no_id_tells_what_a_sealed_summary_says(db: Path, tmp_path: Path) -> Non
         ids.append(log(copy)[-1]["command_id"])
 
     assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("there", [{"subject": "incident:2"}, {"customer": "beta"}])
+def test_a_ciphertext_that_was_moved_is_not_imported_where_its_key_is(
+    db: Path, tmp_path: Path, there: dict[str, str]
+) -> None:
+    do(db, *REPORT, "incident:1", "--summary", SAID)
+    moved = json.loads(do(db, "export").stdout.splitlines()[-1])
+    moved = {k: v for k, v in moved.items() if k not in ("id", "sequence", "recordedtime")}
+    moved["subject"] = there.get("subject", "incident:1")
+    moved["data"]["customer"] = there.get("customer", "acme")
+    corrected = {"version": 1, "reason": "r", "time": moved["time"], "data": moved["data"]}
+    lines = [moved, moved | {"type": "EntryCorrected", "data": corrected}]
+    facts, rejects = tmp_path / "facts.jsonl", tmp_path / "rejects.jsonl"
+    facts.write_text("".join(json.dumps(x) + "\n" for x in lines))
+
+    done = do(db, "--json", "import", str(facts), "--rejects", str(rejects))
+
+    assert json.loads(done.stdout)["rejected"] == 2
+    assert all("sealed for another case" in json.loads(x)["reason"] for x in rejects.read_text().splitlines())
+    assert rejects.stat().st_mode & 0o777 == 0o600
+    do(tmp_path / "keyless.db", "init")
+    assert json.loads(do(tmp_path / "keyless.db", "--json", "import", str(facts)).stdout)["rejected"] == 0
+
+
+# Keys that are elsewhere
+
+
+def refused(db: Path, customer: str = "acme") -> str:
+    """What is said of a summary that was neither sealed nor let in."""
+    report = [a.replace("acme", customer) for a in REPORT]
+    before = len(log(db))
+    said = do(db, *report, "incident:9", "--summary", "Ola has no picture", code=1).stderr
+    assert len(log(db)) == before
+    assert b"Ola" not in db.read_bytes()
+    return said
+
+
+def test_a_link_to_the_ledger_seals_as_the_ledger_does(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.db").symlink_to(db)
+
+    do(tmp_path / "elsewhere" / "link.db", *REPORT, "incident:1", "--summary", SAID)
+
+    assert SAID.encode() not in db.read_bytes()
+    assert log(db, "incident:1")[0]["data"]["summary"] == SAID
+
+
+def test_what_is_sealed_elsewhere_enters_nowhere_in_plain(db: Path, tmp_path: Path) -> None:
+    """By another name of the same file, in a copy, and where the keys were moved away."""
+    do(db, *REPORT, "incident:1", "--summary", SAID)
+    (tmp_path / "hard").mkdir()
+    (tmp_path / "hard" / "l.db").hardlink_to(db)
+    do(db, "backup", str(tmp_path / "copy.db"))
+    (tmp_path / "facts.jsonl").write_text(line(8, summary="Ola has no picture"))
+
+    for other in (tmp_path / "hard" / "l.db", tmp_path / "copy.db"):
+        assert "sealed in this ledger, under key" in refused(other)
+        assert "bring the key files" in do(other, "import", str(tmp_path / "facts.jsonl"), code=1).stderr
+    db.with_name("ledger.db.keys").rename(tmp_path / "away")
+    assert "which is not here" in refused(db)
+    assert "which is not here" in refused(db, "beta")  # who was to be sealed, only the keys tell
+    do(db, *REPORT, "incident:2")
+    KeyFile(place_of(str(db), {})).make(PSEUDONYMS, "ops")  # as an import does
+    assert "which is not here" in refused(db, "beta")
+
+    do(tmp_path / "copy.db", "privacy", "on", "acme")
+    do(tmp_path / "copy.db", *REPORT, "incident:9", "--summary", "Ola has no picture")
+    assert log(tmp_path / "copy.db", "incident:9")[0]["data"]["summary"] == "Ola has no picture"
+    assert b"Ola" not in (tmp_path / "copy.db").read_bytes()
+
+
+def test_a_ledger_that_stays_open_looks_through_its_entries_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path / "ledger.db")
+    ledger = Ledger(tmp_path / "ledger.db")
+    asked = list[int]()
+    look = ledger.store.last_sealed
+
+    def looked(customer: str, after: int) -> bytes | None:
+        asked.append(after)
+        return look(customer, after)
+
+    monkeypatch.setattr(ledger.store, "last_sealed", looked)
+
+    for number in range(4):
+        ledger.record(Fact(f"incident:{number}", AT, IncidentReported(**CASE, summary=SAID)))
+    sealed = IncidentReported(**CASE, sealed_summary=seal(KEY, "incident:9", SAID))
+    Ledger(tmp_path / "ledger.db").record(Fact("incident:9", AT, sealed))
+    for _ in range(2):
+        with pytest.raises(KeysUnusable, match="under key q46iohqtgmeawszb, which is not here"):
+            ledger.record(Fact("incident:10", AT, IncidentReported(**CASE, summary=SAID)))
+
+    assert asked == [0, 0, 1, 2, 3, 5]
+
+
+def test_the_keys_of_another_ledger_do_not_seal_here(db: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    do(other, "init")
+    do(other, "privacy", "on", "acme")
+    for ledger in (db, other):
+        do(ledger, *REPORT, "incident:1", "--summary", SAID)
+    for end in ("keys", "kek"):
+        db.with_name(f"ledger.db.{end}").rename(tmp_path / f"right.{end}")
+        other.with_name(f"other.db.{end}").rename(db.with_name(f"ledger.db.{end}"))
+
+    assert "which is not here" in refused(db)
+
+    for end in ("keys", "kek"):
+        (tmp_path / f"right.{end}").rename(db.with_name(f"ledger.db.{end}"))
+    do(db, *REPORT, "incident:9", "--summary", SAID)
+
+
+def test_a_copy_with_its_keys_goes_on(db: Path, tmp_path: Path) -> None:
+    do(db, *REPORT, "incident:1", "--summary", SAID)
+    do(db, "backup", str(tmp_path / "copy.db"))
+    for end in ("keys", "kek"):
+        shutil.copy2(f"{db}.{end}", tmp_path / f"copy.db.{end}")
+
+    do(tmp_path / "copy.db", *REPORT, "incident:9", "--summary", SAID)
+
+    assert log(tmp_path / "copy.db", "incident:9")[0]["data"]["summary"] == SAID
+
+
+def test_a_database_knows_what_was_sealed_too(emptied: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    do(emptied, "init")
+    do(emptied, "privacy", "on", "acme")
+    do(emptied, *REPORT, "incident:1", "--summary", SAID)
+    do(emptied, *REPORT, "incident:2", "--summary", SAID)
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "empty"))
+
+    assert "which is not here" in do(emptied, *REPORT, "incident:3", "--summary", SAID, code=1).stderr
+    do(emptied, *REPORT, "incident:3")
 
 
 # Looking

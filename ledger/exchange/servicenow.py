@@ -187,7 +187,7 @@ def _update(
 
 def _summary(text: str, pseudonyms: Pseudonyms | None) -> str | None:
     """Return a cell as a summary, without addresses and numbers of persons; None when it is empty."""
-    text = text if pseudonyms is None else pseudonyms.masked(text)
+    text = text if pseudonyms is None else pseudonyms.masked(text, free=True)
     return None if text in MISSING else text[:MAX_SUMMARY]
 
 

@@ -32,6 +32,7 @@ CREATE TABLE keys (
     wrapped BLOB,
     made_at TEXT NOT NULL,
     made_by TEXT NOT NULL,
+    made_for TEXT NOT NULL,
     destroyed_at TEXT,
     destroyed_by TEXT,
     CHECK ((wrapped IS NULL) = (destroyed_at IS NOT NULL AND destroyed_by IS NOT NULL))
@@ -65,7 +66,8 @@ class Place:
 
 
 def place_of(address: str, environ: Mapping[str, str]) -> Place:
-    """Return where the keys of a ledger are kept: where SLA_LEDGER_KEYS and SLA_LEDGER_KEK say, else beside its file.
+    """Return where the keys of a ledger are kept: where SLA_LEDGER_KEYS and SLA_LEDGER_KEK say, else beside its file,
+    wherever a link to it lies.
 
     Those of a database are kept in the user's data folder. The key-encryption key lies beside the keys.
     """
@@ -80,7 +82,7 @@ def place_of(address: str, environ: Mapping[str, str]) -> Place:
             Path(data, "sla-ledger", re.sub("[^A-Za-z0-9._]+", "-", shown(address).partition("://")[2]) + ".keys")
         )
     else:
-        keys = f"{address}.keys"
+        keys = f"{os.path.realpath(address) if os.path.islink(address) else address}.keys"
     kek = environ.get("SLA_LEDGER_KEK") or f"{keys.removesuffix('.keys')}.kek"
     return Place(Path(keys), Path(kek), bool(named))
 
@@ -92,6 +94,7 @@ class Key:
     id: str
     holder: str
     secret: bytes = field(repr=False)
+    made_for: str = ""  # the identity of a ledger
 
     def digest(self, *parts: bytes) -> bytes:
         """Return 32 bytes that nobody can make without the key; the same parts always give the same (RFC 2104)."""
@@ -117,8 +120,10 @@ class KeyFile:
     def __init__(self, place: Place) -> None:
         self.place = place
 
-    def make(self, holder: str, by: str) -> tuple[Key, bool]:
+    def make(self, holder: str, by: str, made_for: str = "") -> tuple[Key, bool]:
         """Return the living key of a holder, and whether it was made just now; the files are made when missing.
+
+        made_for: the identity of the ledger where it is to seal, though others have sealed there before.
 
         Of several that ask at once one makes the key, and all get that one.
         """
@@ -128,10 +133,10 @@ class KeyFile:
             living = {row[1]: _unwrapped(row, kek, self.place) for row in rows}
             if holder in living:
                 return living[holder], False
-            key = Key(_random_id(), holder, os.urandom(SECRET_BYTES))
+            key = Key(_random_id(), holder, os.urandom(SECRET_BYTES), made_for)
             connection.execute(
-                "INSERT INTO keys (id, holder, wrapped, made_at, made_by) VALUES (?, ?, ?, ?, ?)",
-                (key.id, holder, _wrapped(key, kek), stamp(clock.now()), by),
+                "INSERT INTO keys (id, holder, wrapped, made_at, made_by, made_for) VALUES (?, ?, ?, ?, ?, ?)",
+                (key.id, holder, _wrapped(key, kek), stamp(clock.now()), by, made_for),
             )
             return key, True
 
@@ -189,7 +194,7 @@ class KeyFile:
                     raise sqlite3.DatabaseError("it is another kind of file")
                 yield connection
         except sqlite3.Error as error:
-            todo = "name another place: SLA_LEDGER_KEYS=FILE, or bring back a copy of this one"
+            todo = "make room there, name another place: SLA_LEDGER_KEYS=FILE, or bring back a copy of this one"
             raise KeysUnusable(clean(str(path)), f"the key file cannot be used: {error}", todo) from None
 
     def _kek(self, create: bool) -> bytes:
@@ -204,13 +209,13 @@ class KeyFile:
                 raise ValueError(f"{len(kek)} bytes in place of {SECRET_BYTES}")
         except (OSError, ValueError) as error:
             what = f"the key-encryption key cannot be read: {getattr(error, 'strerror', None) or error}"
-            todo = "bring it back: without it nothing that is sealed can be read"
+            todo = "bring back the file that was made with the keys: without it nothing can be sealed or read"
             raise KeysUnusable(clean(str(path)), what, todo) from None
         return kek
 
 
-def _living(connection: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
-    return connection.execute("SELECT id, holder, wrapped FROM keys WHERE wrapped IS NOT NULL").fetchall()
+def _living(connection: sqlite3.Connection) -> list[tuple[str, str, bytes, str]]:
+    return connection.execute("SELECT id, holder, wrapped, made_for FROM keys WHERE wrapped IS NOT NULL").fetchall()
 
 
 def _wrapped(key: Key, kek: bytes) -> bytes:
@@ -219,11 +224,11 @@ def _wrapped(key: Key, kek: bytes) -> bytes:
     return aes_key_wrap(kek, key.secret)
 
 
-def _unwrapped(row: tuple[str, str, bytes], kek: bytes, place: Place) -> Key:
+def _unwrapped(row: tuple[str, str, bytes, str], kek: bytes, place: Place) -> Key:
     from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
     try:
-        return Key(row[0], row[1], aes_key_unwrap(kek, row[2]))
+        return Key(row[0], row[1], aes_key_unwrap(kek, row[2]), row[3])
     except (InvalidUnwrap, TypeError):
         todo = "bring back the one that was made with the keys"
         raise KeysUnusable(clean(str(place.kek)), f"this is not the key that wraps {place.keys}", todo) from None
@@ -234,19 +239,27 @@ def _random_id() -> str:
 
 
 def _make_private(place: Path, write: Callable[[Path], None]) -> None:
-    """Make a file that only its owner can read, whole and on disk; one that was made meanwhile stays as it is."""
+    """Make a file that only its owner can read, whole and on disk; one that was made meanwhile stays as it is.
+
+    KeysUnusable when it cannot be written; nothing is left of it then.
+    """
     path = Path(os.path.realpath(place))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{_random_id()}.draft")
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        write(draft)
-        _flush(draft)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-    _flush(path.parent)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            write(draft)
+            _flush(draft)
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+        _flush(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        what = f"the keys cannot be written: {getattr(error, 'strerror', None) or error}"
+        todo = "nothing was made; make room there, or name another place: SLA_LEDGER_KEYS=FILE"
+        raise KeysUnusable(clean(str(path)), what, todo) from None
 
 
 def _flush(path: Path) -> None:
@@ -259,6 +272,7 @@ def _flush(path: Path) -> None:
 
 def _write_schema(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")  # a draft is whole, or thrown away
         connection.executescript(_SCHEMA)
 
 
@@ -272,7 +286,8 @@ def _check_private(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         what = f"the keys cannot be read: {error.strerror}"
-        raise KeysUnusable(clean(str(path)), what, "make or name them: sla-ledger privacy on CUSTOMER") from None
+        todo = "bring the file back, or name where it is: SLA_LEDGER_KEYS=FILE, SLA_LEDGER_KEK=FILE"
+        raise KeysUnusable(clean(str(path)), what, todo) from None
     if not stat.S_ISREG(mode):
         raise KeysUnusable(clean(str(path)), "this is no file", "name another place for the keys: SLA_LEDGER_KEYS=FILE")
     if os.name == "posix" and mode & 0o077:

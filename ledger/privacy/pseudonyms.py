@@ -12,19 +12,56 @@ from base64 import b32encode
 from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any
+from unicodedata import normalize
 
 from ledger.entry import MAX_LINE
 from ledger.privacy.keys import Key
 from ledger.text import canonical_json, strict_json
 
 EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]+@[\w-]{1,63}(?:\.[\w-]{1,63})+")
-PHONE = re.compile(
-    r"(?<![\w+])(?:\+|00 )\d(?:[ ()./-]{0,2}\d){7,14}(?!\w)"  # with the country's code
-    r"|(?<![\w:.,-])(?:\d\d \d\d \d\d \d\d|\d{3} \d\d \d{3})(?![\w:-])"  # as Norwegian ones are written
+_COUNTRY = (
+    r"(?<![\w+])(?:\+|00 )\d(?:[ ()./-]{0,2}\d){7,14}"
+    r"|(?<![\w:.,+-])00[1-9]\d{0,2}[ ()./-]{1,2}\d(?:[ ()./-]{0,2}\d){5,12}"
 )
-GROUPED = re.compile(r" \d")  # in every number without "+"; quickly searched for
+_AMERICAN = r"(?<![\w:.,+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
+_BRITISH = r"(?<![\w:.,-])0\d{2,4} \d{3,4} \d{3,4}"
+_NORWEGIAN = r"(?<![\w:.,-])(?:\d\d \d\d \d\d \d\d|\d{3} \d\d \d{3})"
+_EXTENSION = r"(?: ?(?:ext|x)\.? ?\d{1,6})"
+PHONE = re.compile(
+    rf"(?:{_COUNTRY})(?:{_EXTENSION}|(?!\d))|(?:{_AMERICAN}|{_BRITISH})(?:{_EXTENSION}|(?![\w:-]))|{_NORWEGIAN}(?![\w:-])"
+)
+# In free text, where nobody looks for identifiers, also what may be one: better one too many than one too few.
+ANY_EMAIL = re.compile(
+    r"""(?<![\w.%+'-])(?:[\w.%+'-]+|"[^"\n]{1,64}")(?:"""
+    r"""@(?:\[[\w.:]{1,63}\]|[\w-]{1,63}(?:\.[\w-]{1,63})*)| ?@ ?[\w-]{1,63}(?:\.[\w-]{1,63})+)"""
+)
+ANY_NUMBER = re.compile(
+    r"(?<!\w)\d{8,}(?!\w)|(?<!\w)\d{6}[ -]\d{5}(?!\w)"  # a number in one, a national identity number
+    r"|(?<![\w:.,-])0\d(?:[ .-]?\d){7,11}(?![\w:])|(?<![\w:.,-])\d\d([.-])\d\d\1\d\d\1\d\d(?![\w:.-])"
+    rf"|{PHONE.pattern}"
+)
+# In every text with one of these, its digits made noughts: quickly looked for.
+SUSPECT = ("@", "+", "\\u", " 0", ")0", "00000000", "0-000-0", "0.000.0", "000000-0", "00-00-00-", "00.00.00.")
+NOUGHTS = str.maketrans("123456789", "000000000")
+FREE_TEXT = ("summary", "reason", "scope")
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+DASHES = re.compile("[\u2010-\u2015\u2212]")
 DIGEST_BYTES = 10
 NOT_TEXT = ("document", "decision", "sealed_summary")  # fields whose bytes are hashed, recomputed or sealed
+
+
+def plain(text: str) -> str:
+    """Return a text as it is looked at: no invisible characters, one kind of blank, dash and digit (NFKC)."""
+    if text.isascii():
+        return text
+    return DASHES.sub("-", INVISIBLE.sub("", normalize("NFKC", INVISIBLE.sub("", text))))
+
+
+def _names_nobody(text: str) -> bool:
+    looked = text.translate(NOUGHTS)
+    return text.isascii() and not any(sign in looked for sign in SUSPECT)
 
 
 class Pseudonyms:
@@ -41,28 +78,36 @@ class Pseudonyms:
     def of(self, person: str) -> str:
         """Return the pseudonym of a name, address or number, however it is spaced or capitalised."""
         self.replaced += 1
-        normal = " ".join(person.casefold().split())
-        if EMAIL.fullmatch(normal) is None and PHONE.fullmatch(normal):
-            normal = re.sub(r"\D", "", normal).removeprefix("00")
+        normal = " ".join(plain(person).casefold().split())
+        if "@" in normal:
+            normal = re.sub(" ?@ ?", "@", normal)
+        elif ANY_NUMBER.fullmatch(normal):
+            normal = re.sub(r"\D", "", normal.partition("x")[0]).removeprefix("00")
         return f"p-{b32encode(self._key.digest(b'pseudonym', normal.encode())[:DIGEST_BYTES]).decode().lower()}"
 
-    def masked(self, text: str) -> str:
-        """Return a text with a pseudonym for each e-mail address and telephone number in it."""
-        if "@" in text:
-            text = EMAIL.sub(lambda found: self.of(found[0]), text)
-        return PHONE.sub(lambda found: self.of(found[0]), text)
+    def masked(self, text: str, *, free: bool = False) -> str:
+        """Return a text with a pseudonym for each e-mail address and telephone number in it.
+
+        free: nobody looks for identifiers in it, and what only may be an address or a number goes too.
+        """
+        address, number = (ANY_EMAIL, ANY_NUMBER) if free else (EMAIL, PHONE)
+        before, found = self.replaced, plain(text)
+        if "@" in found:
+            found = address.sub(lambda x: self.of(x[0]), found)
+        found = number.sub(lambda x: self.of(x[0]), found)
+        return text if self.replaced == before else found
 
     def label(self, text: str, persons: Collection[str] = ()) -> str:
         """Return a label as it is, or the pseudonym of the address, number or one of `persons` that it names."""
         if text in persons:
             return self.of(text)
-        found = EMAIL.search(text) or PHONE.search(text)
+        looked = plain(text)
+        found = ANY_EMAIL.search(looked) or PHONE.search(looked)
         return text if found is None else self.of(found[0])
 
     def line(self, text: str) -> str:
         """Return a CloudEvents line, masked where it holds facts; one that cannot be read comes back as it is."""
-        names_nobody = "@" not in text and "+" not in text and not GROUPED.search(text)
-        if names_nobody or len(text) > MAX_LINE:
+        if len(text) > MAX_LINE or _names_nobody(text):
             return text
         try:
             found = strict_json(text)
@@ -73,11 +118,11 @@ class Pseudonyms:
             found |= {k: self._masked(found[k]) for k in ("actor", "commandid", "data") if k in found}
         return text if self.replaced == before else canonical_json(found)
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, value: Any, field: str = "") -> Any:
         if isinstance(value, str):
-            return self.masked(value)
+            return self.masked(value, free=field in FREE_TEXT)
         if isinstance(value, list):
             return [self._masked(item) for item in value]
         if isinstance(value, dict):
-            return {k: item if k in NOT_TEXT else self._masked(item) for k, item in value.items()}
+            return {k: item if k in NOT_TEXT else self._masked(item, k) for k, item in value.items()}
         return value

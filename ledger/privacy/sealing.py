@@ -8,20 +8,25 @@ digest of what is sealed: it says nothing without the key, and two texts have th
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from ledger.entry import Fact
 from ledger.events import CaseReported, EntryCorrected, Event
-from ledger.privacy.keys import Key, KeyFile, Place, Trail
+from ledger.privacy.keys import PSEUDONYMS, Key, KeyFile, KeysUnusable, Place, Trail
+from ledger.text import clean
 from ledger.values import MAX_SUMMARY, SealedText
 
 NONCE_BYTES = 12
+KEY_ID = re.compile(rb'"key":"([a-z2-7]{1,64})"')  # in the state of an entry with a sealed summary
 SEALED, FORGOTTEN, ALTERED = "(sealed)", "(forgotten)", "(does not open: altered, or moved from another case)"
+
+MOVED = "sealed for another case or customer, or altered: its summary does not open here"
 
 
 class Unopened(ValueError):
@@ -55,11 +60,26 @@ def _bound(customer: str, stream: str) -> bytes:
     return json.dumps(["sla-ledger sealed summary 1", customer, stream, "summary"]).encode()
 
 
-class Summaries:
-    """The summaries of a ledger, with the keys as they are when they are first needed. place: None for no keys."""
+class Before(Protocol):
+    """What is asked of a ledger before a summary enters."""
 
-    def __init__(self, place: Place | None) -> None:
+    def last_sealed(self, customer: str = "") -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+
+
+class Summaries:
+    """The summaries of a ledger, with the keys as they are when they are first needed. place: None for no keys.
+
+    before: the ledger that they are to enter.
+    """
+
+    def __init__(self, place: Place | None, before: Before | None = None) -> None:
         self._file = None if place is None else KeyFile(place)
+        self._before = before
+        self._checked = set[str]()
         self.left_out = 0
 
     @cached_property
@@ -71,8 +91,12 @@ class Summaries:
         return {key.id: key for key in self._by_holder.values()}
 
     @cached_property
+    def _trail(self) -> list[Trail]:
+        return [] if self._file is None else self._file.trail()
+
+    @cached_property
     def _destroyed(self) -> list[Trail]:
-        return [] if self._file is None else [t for t in self._file.trail() if t.destroyed_at is not None]
+        return [t for t in self._trail if t.destroyed_at is not None]
 
     @cached_property
     def _destroyed_ids(self) -> set[str]:
@@ -86,19 +110,53 @@ class Summaries:
         """Return a fact with its summary sealed when its customer's are; the same fact when there is nothing to seal.
 
         A summary of a forgotten customer is left out, and counted in `left_out`. KeysUnusable when there is a summary,
-        and keys that cannot be read: none may enter in plain because a file is missing.
+        and keys that cannot be read, or other keys than those that have sealed before: none may enter in plain because
+        a file is missing.
         """
         summary = _summary(fact.event)
         if summary is None:
             return fact
         customer = _customer(fact.event)
         key = self._by_holder.get(customer)
+        if self._before is not None and customer not in self._checked:
+            self._check(self._before, customer, key)
+            self._checked.add(customer)
         if key is not None:
             return replace(fact, event=_with(fact.event, seal(key, fact.stream, summary)))
         if customer not in self._forgotten:
             return fact
         self.left_out += 1
         return replace(fact, event=_with(fact.event, None))
+
+    def _check(self, before: Before, customer: str, key: Key | None) -> None:
+        """Raise KeysUnusable when what is sealed in the ledger was sealed under other keys than are here.
+
+        A file of keys is enough for those whom nobody has sealed; without one, nobody can tell who they are.
+        """
+        has_keys = any(t.holder != PSEUDONYMS for t in self._trail)
+        state = before.last_sealed(customer if has_keys else "")
+        found = None if state is None else KEY_ID.search(state)
+        if found is None or found[1].decode() in {t.id for t in self._trail}:
+            return
+        if key is None or key.made_for != before.identity():
+            where = "the ledger's keys" if self._file is None else clean(str(self._file.place.keys))
+            whose = f"summaries of {customer}" if has_keys else "summaries"
+            what = f"{whose} are sealed in this ledger, under key {found[1].decode()}, which is not here"
+            todo = "bring the key files of this ledger back, or name them: SLA_LEDGER_KEYS=FILE"
+            anew = "" if key else f"; to go on with a new key: sla-ledger privacy on {customer}"
+            raise KeysUnusable(where, what, todo + anew)
+
+    def is_moved(self, fact: Fact) -> bool:
+        """Return whether a fact holds a sealed summary that its key is here for, and that it does not open."""
+        event = fact.event
+        data = event.data if isinstance(event, EntryCorrected) else {}
+        found = event.sealed_summary if isinstance(event, CaseReported) else data.get("sealed_summary")
+        if found is None:
+            return False
+        try:
+            return self._opened(fact.stream, _customer(event), found) == ALTERED
+        except KeysUnusable:
+            return False  # nothing is at hand that could tell
 
     def readable(self, stream: str, data: dict[str, Any]) -> dict[str, Any]:
         """Return an entry's data as JSON with its summary as text: opened, or in brackets why it is not.
@@ -118,7 +176,7 @@ class Summaries:
 
     def _opened(self, stream: str, customer: str, stored: Any) -> str:
         try:
-            sealed = SealedText.model_validate(stored)
+            sealed = stored if isinstance(stored, SealedText) else SealedText.model_validate(stored)
         except ValidationError:
             return ALTERED
         if sealed.key in self._destroyed_ids:

@@ -33,10 +33,16 @@ from ledger.store.postgres_reading import (
     connected,
     told,
 )
+from ledger.store.reading import SEALED_SUMMARY, naming
 from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
 __all__ = ["LAST", "EntryRecorder", "LedgerFactory", "check_is_ledger", "create"]
+_LAST_SEALED = """
+SELECT state FROM sla_ledger.ledger_events
+WHERE notification_id > %s AND position(%s::bytea IN state) > 0 AND position(%s::bytea IN state) > 0
+ORDER BY notification_id DESC LIMIT 1
+"""
 
 # An advisory lock, because a role that may only append may not lock a table. What a database sets for itself may make
 # a commit safer than `on`, never less safe.
@@ -247,6 +253,16 @@ class EntryRecorder(PostgresApplicationRecorder):
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
         return dict(cast("list[tuple[str, int]]", self._select(_POSITIONS, (list(command_ids),))))
+
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
+        return next(
+            (bytes(row[0]) for row in self._select(_LAST_SEALED, (after, SEALED_SUMMARY, naming(customer)))), None
+        )
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other: the number the server gave its table."""
+        return str(self._select("SELECT 'sla_ledger.ledger_events'::regclass::oid", ())[0][0])
 
     def sync(self) -> None:
         """Do nothing: what can be read was made durable before it could be."""

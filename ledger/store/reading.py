@@ -52,6 +52,8 @@ _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .j
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
+SEALED_SUMMARY = b'"sealed_summary":'  # in the state of every entry that holds one, and of no other
+
 _TYPES = (int, str, int, str, bytes)
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 _COMMAND_IDS = """
@@ -63,6 +65,11 @@ def another_format(made_by: int) -> tuple[str, str]:
     """Return what to say of a ledger in another format than this program's, and what to do."""
     todo = "export it with the release that made it, and here: sla-ledger --db NEW import --verbatim FILE"
     return f"this ledger has format {made_by}, not {FORMAT}", todo if made_by < FORMAT else "use a newer release"
+
+
+def naming(customer: str) -> bytes:
+    """Return what stands in the state of every entry that names a customer; for "" in all that say whose a case is."""
+    return b'"customer":' + (f'"{customer}"'.encode() if customer else b"")
 
 
 def known_entry(position: int, last: int) -> int:

@@ -28,6 +28,14 @@ class Recorder(Protocol):
     def positions_of(self, command_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those command ids that are already in the ledger."""
 
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer; None for
+        none, which takes a look at every entry after a position.
+        """
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other that may come into its place."""
+
     def sync(self) -> None:
         """Make sure that what can be read here survives a power cut; PersistenceError when it may not."""
 

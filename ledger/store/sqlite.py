@@ -35,9 +35,11 @@ from ledger.store.reading import (
     CHECKPOINTS,
     FORMAT,
     LOCK_SECONDS,
+    SEALED_SUMMARY,
     TABLE,
     distrust,
     is_half_done,
+    naming,
     undo,
     uri,
 )
@@ -91,6 +93,9 @@ _SELECT = (
 )
 _SELECT_ASCENDING = f"{_SELECT} ORDER BY originator_version LIMIT ?"
 _SELECT_DESCENDING = f"{_SELECT} ORDER BY originator_version DESC LIMIT ?"
+_LAST_SEALED = """
+SELECT state FROM stored_events WHERE rowid > ? AND instr(state, ?) AND instr(state, ?) ORDER BY rowid DESC LIMIT 1
+"""
 _POSITIONS = "SELECT command_id, rowid FROM stored_events WHERE command_id IN ({})"
 _STREAMS = f"{_COLUMNS} WHERE originator_id IN ({{}}) ORDER BY originator_id, originator_version"
 
@@ -305,6 +310,18 @@ class EntryRecorder(SQLiteApplicationRecorder):
         """Return the positions of those command ids that are already in the ledger."""
         with self.datastore.transaction(commit=False) as c:
             return {row[0]: row[1] for row in _in_chunks(c, _POSITIONS, command_ids)}
+
+    def last_sealed(self, customer: str = "", after: int = 0) -> bytes | None:
+        """Return the state of the last entry with a sealed summary, or of the last that also names a customer."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(_LAST_SEALED, (after, SEALED_SUMMARY, naming(customer)))
+            return next((bytes(row[0]) for row in c.fetchall()), None)
+
+    def identity(self) -> str:
+        """Return what tells this ledger from any other: a number drawn when it was made."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute("PRAGMA schema_version")
+            return str(c.fetchone()[0])
 
     def sync(self) -> None:
         """Make sure that what is read here survives a power cut, after an error that came once it was committed.

@@ -112,6 +112,7 @@ def _ledger(scope: Scope, key: Path | None) -> Iterator[Row]:
             todo = "restore the ledger from a copy: sla-ledger verify tells the first that is missing"
             yield wrong("entries", f"{count} entries, the last is entry {last}: {last - count} are missing", todo)
         yield from _entries(scope, reader)
+        yield from _tried("summary keys", lambda: _sealed_under(scope, reader))
         yield from _tried("checkpoint", lambda: _checkpoint(reader, last, key))
         yield from _tried("views", lambda: [_views(scope, reader)])
 
@@ -139,6 +140,26 @@ def _guards(path: Path) -> Row:
         todo = "somebody has had the file open with another program: sla-ledger verify, and restore a copy"
         return wrong("guards", f"not as they were made: {', '.join(changed)}", todo)
     return ok("guards", "tables and triggers are as they were made")
+
+
+def _sealed_under(scope: Scope, reader: Reader) -> Iterator[Row]:
+    """Yield whether the keys can be used, and are those that sealed what is sealed in the ledger."""
+    from ledger.privacy.keys import KeyFile
+    from projections.shell.privacy import keys_in_use
+
+    file = KeyFile(scope.keys)
+    living, known = file.living(), {trail.id for trail in file.trail()}
+    used = keys_in_use(reader)
+    foreign = sorted(used - known)
+    if not foreign:
+        if used or living:
+            yield ok("summary keys", f"{len(living)} can be used; each that sealed an entry is known")
+        return
+    found = f"entries are sealed under keys that are not in {file.place.keys}: {_some(foreign)}"
+    if known and len(foreign) == len(used) and not any(key.made_for == reader.identity() for key in living.values()):
+        yield wrong("summary keys", f"{found}; its keys are of another ledger", "bring those of this ledger back")
+    else:
+        yield warning("summary keys", found, "bring them back; without, no summary of these customers can be recorded")
 
 
 def _server(address: str) -> Iterator[Row]:

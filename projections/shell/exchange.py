@@ -17,7 +17,7 @@ from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
 from ledger.memory import without_cycles
 from ledger.privacy.keys import PSEUDONYMS, SECRET_BYTES, Key, KeyFile
 from ledger.privacy.pseudonyms import Pseudonyms
-from ledger.privacy.sealing import Summaries
+from ledger.privacy.sealing import MOVED, Summaries
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
 from ledger.text import clean, plain_json
@@ -41,7 +41,7 @@ def import_(
     attribute: Annotated[str | None, typer.Option(metavar="CAUSE", help="upptime: settle frames and cause")] = None,
     decided_by: Annotated[str | None, typer.Option(metavar="WHO", help="upptime: who settles them")] = None,
     rejects: Annotated[
-        str | None, typer.Option(metavar="R.jsonl", help="set bad rows aside here, take the rest")
+        str | None, typer.Option(metavar="R.jsonl", help="set bad rows aside here, as they came, and take the rest")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="judge everything, add nothing")] = False,
     verbatim: Annotated[bool, typer.Option("--verbatim", help="make the ledger an exact copy of an export")] = False,
@@ -55,7 +55,8 @@ def import_(
     """Bring in facts from files. The same rows again add nothing.
 
     Without --rejects one bad row refuses everything; with it the good rows enter together and the bad ones are written
-    there, with line and reason. E-mail addresses, telephone numbers and the persons of a ServiceNow log become
+    there, with line and reason, and as they came, persons and all: that file is for its owner alone, who deletes it.
+    E-mail addresses, telephone numbers and the persons of a ServiceNow log become
     pseudonyms, the same person the same one, unless --keep-personal is given; a copy changes nothing.
 
     \b
@@ -72,7 +73,8 @@ def import_(
         return
     if summary is not None and source != "servicenow":
         raise typer.BadParameter("only ServiceNow logs have a column for it", param_hint="--summary")
-    ledger, summaries = Ledger(scope.path, keys=scope.keys), Summaries(scope.keys)
+    ledger = Ledger(scope.path, keys=scope.keys)
+    summaries = Summaries(scope.keys, ledger)
     pseudonyms = None if keep_personal else _pseudonyms(scope, dry_run)
     try:
         known = ledger.store.positions_of
@@ -245,6 +247,9 @@ def native(
         except BadLine as error:
             batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
             continue
+        if summaries is not None and summaries.is_moved(said):
+            batch.bad.append(BadRow(number, MOVED, text.decode()))
+            continue
         lines[number] = text
         fact = said if summaries is None else summaries.sealed(said)
         if said.command_id is None:
@@ -279,10 +284,10 @@ def _refused(bad: list[tuple[str, BadRow]]) -> LedgerError:
 
 
 def _write_rejects(path: str, bad: list[tuple[str, BadRow]]) -> None:
-    """Write the rejects file whole or not at all."""
+    """Write the rejects file whole or not at all, for its owner alone: rows are in it as they came."""
     draft = Path(f"{path}.{os.getpid()}.draft")
     try:
-        with draft.open("w", encoding="utf-8") as out:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             for file, row in bad:
                 item = {"file": file, "line": row.line, "reason": row.reason, "row": row.raw}
                 out.write(output.json_line(item) + "\n")

@@ -15,9 +15,10 @@ from ledger.book import Ledger
 from ledger.errors import LedgerError
 from ledger.events import EntryCorrected
 from ledger.privacy.keys import PSEUDONYMS, KeyFile, KeysUnusable, Trail
-from ledger.privacy.sealing import Summaries
+from ledger.privacy.sealing import KEY_ID, Summaries
 from ledger.store.address import shown
 from ledger.store.mapper import from_state
+from ledger.store.reading import SEALED_SUMMARY, naming
 from ledger.text import clean
 from projections.shell import output
 from projections.shell.options import writing
@@ -26,7 +27,7 @@ from projections.shell.scope import Scope
 from projections.shell.single_cases import CASES
 
 if TYPE_CHECKING:
-    from ledger.store.reading import Stored
+    from ledger.store.reading import Reader, Stored
 
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="like acme")]
 By = Annotated[str | None, typer.Option("--actor", help="who does it (default: cli.USER)")]
@@ -59,8 +60,8 @@ def on(scope: Scope, customer: Customer, actor: By = None) -> None:
       sla-ledger privacy on acme
     """
     holder, by = identifier_of(customer, "CUSTOMER"), identifier_of(actor or default_actor(), "--actor")
-    Ledger(scope.path, "ro").close()  # there is one
-    key, is_new = KeyFile(scope.keys).make(holder, by)
+    with closing(scope.reader()) as reader:
+        key, is_new = KeyFile(scope.keys).make(holder, by, reader.identity())
     since = "from here on" if is_new else "already"
     output.note(f"{scope.keys.keys}: summaries of {holder} are {since} sealed, key {key.id}")
 
@@ -91,7 +92,8 @@ def forget(
     """Destroy the key of a customer's sealed summaries: nobody can read them again. Entries and findings stay.
 
     Exit status 1 when something of them is still readable: summaries that were recorded before they were sealed. Copies
-    of the key file, and texts that were taken out while there was a key, are out of reach: destroy those yourself.
+    of the key file, texts that were taken out while there was a key, and files that came in or that imports set aside
+    with --rejects are out of reach: destroy those yourself.
 
     \b
     Examples:
@@ -115,7 +117,8 @@ def forget(
     lines = [
         f"{holder}: forgotten at {last.destroyed_at} by {last.destroyed_by}",
         f"no key opens its {len(found.sealed)} sealed summaries any more; no entry and no finding has changed",
-        "out of reach are copies of the key file and texts that were taken out before: destroy those too",
+        "out of reach are copies of the key file, texts that were taken out before, files that came in, and those where"
+        " imports set rejects aside: destroy those too",
     ]
     told = {"forgotten": found.sealed, "sealed_elsewhere": found.elsewhere, "still_readable": found.plain}
     output.thing(scope, _row(last) | told, lines)
@@ -187,10 +190,20 @@ def _summaries(scope: Scope, customer: str, keys: list[str]) -> Found:
 def _cases(scope: Scope) -> Iterator[Stored]:
     """Yield the stored entries that say whose a case is, those of a case together."""
     with closing(scope.reader()) as reader:
-        last = reader.last_position()
-        for kind in CASES:
-            rows = reader.rows_by_stream(f"{kind}:", f"{kind};", last)
-            yield from (row for row in rows if b'"customer":' in row[4])
+        yield from _holding(reader, naming(""))
+
+
+def _holding(reader: Reader, part: bytes) -> Iterator[Stored]:
+    """Yield the stored entries of cases in whose state something stands, those of a case together."""
+    last = reader.last_position()
+    for kind in CASES:
+        yield from (row for row in reader.rows_by_stream(f"{kind}:", f"{kind};", last) if part in row[4])
+
+
+def keys_in_use(reader: Reader) -> set[str]:
+    """Return the ids of the keys under which summaries in a ledger are sealed."""
+    found = (KEY_ID.search(row[4]) for row in _holding(reader, SEALED_SUMMARY))
+    return {key[1].decode() for key in found if key is not None}
 
 
 def _data(row: Stored) -> dict[str, Any]:

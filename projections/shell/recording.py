@@ -129,11 +129,12 @@ def default_actor() -> str:
 
 def append(scope: Scope, *facts: Fact) -> list[Entry]:
     """Record facts and say so: the entries' lines as JSON, or one message each."""
-    ledger, summaries = Ledger(scope.path, keys=scope.keys), Summaries(scope.keys)
+    ledger = Ledger(scope.path, keys=scope.keys)
+    summaries = Summaries(scope.keys, ledger)
     try:
         before = ledger.last_position()
         facts = tuple(map(summaries.sealed, facts))
-        entries = ledger.record(*facts)
+        entries = ledger.record(*facts, summaries=summaries)
     finally:
         ledger.close()
     if summaries.left_out:
