@@ -14,7 +14,7 @@ import pytest
 from ledger.book import create
 from ledger.seal import checkpoints, keys, merkle, notes
 from ledger.store.address import reader_at
-from ledger.store.reading import EVERYTHING
+from ledger.store.reading import EVERYTHING, FileReader
 from ledger.store.stream_file import read
 from ledger.store.stream_record import StreamRecord
 from tests.support import do
@@ -190,7 +190,10 @@ DAMAGE = {
     "a leaf of a new entry": (f"UPDATE stored_events {NO_LEAF} = 12", UNFIT),
     "a new entry": (f"UPDATE stored_events {OTHER} = 12", UNFIT),
     "a missing new entry": ("DELETE FROM stored_events WHERE rowid = 11", "it is missing"),
-    "another checkpoint": ("UPDATE checkpoints SET note = replace(note, '10', '11')", "no longer those"),
+    "another checkpoint": ("UPDATE checkpoints SET note = replace(note, '10', '11')", "under another size, 10"),
+    "another size": ("UPDATE checkpoints SET size = 99999999", "it is kept under another size, 99999999"),
+    "a size below all": ("UPDATE checkpoints SET size = -1", "it is kept under another size, -1"),
+    "another root": ("UPDATE checkpoints SET note = replace(note, 'ROOT', 'AAAA')", "no longer those"),
     "another signature": ("UPDATE checkpoints SET note = replace(note, 'SIGNED', 'AAAA')", "signature does not fit"),
     "no checkpoint": ("UPDATE checkpoints SET note = 'none'", "not a signed note"),
 }  # fmt: skip
@@ -202,7 +205,9 @@ def test_a_ledger_that_is_not_what_was_sealed_is_not_sealed_again(
 ) -> None:
     do(ledger, "seal", "--key", key)
     report(ledger, 1, 2)
-    past_all_triggers(ledger, statement.replace("SIGNED", kept(ledger)[0][-11:-7]))
+    past_all_triggers(
+        ledger, statement.replace("SIGNED", kept(ledger)[0][-11:-7]).replace("ROOT", kept(ledger)[0].split("\n")[2][:4])
+    )
     before = kept(ledger)
 
     done = do(ledger, "seal", "--key", key, code=4)
@@ -211,6 +216,26 @@ def test_a_ledger_that_is_not_what_was_sealed_is_not_sealed_again(
     assert what in done.stderr.splitlines()[1]
     assert done.stderr.splitlines()[2].startswith("nothing was signed")
     assert kept(ledger) == before
+
+
+def test_others_may_record_and_seal_meanwhile(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = str(tmp_path / "ledger.db")
+    create(ledger, read(str(YEAR))[:10])
+    last_position = FileReader.last_position
+    theirs = []
+
+    def just_before(reader: FileReader) -> int:
+        monkeypatch.undo()
+        found = last_position(reader)
+        report(ledger, 1)
+        theirs.append(do(ledger, "seal", "--key", key).stdout)
+        return found
+
+    monkeypatch.setattr(FileReader, "last_position", just_before)
+    mine = do(ledger, "seal", "--key", key).stdout
+
+    assert [mine] == theirs == kept(ledger)
+    assert mine.splitlines()[1] == "11"
 
 
 def test_nothing_and_no_ledger_are_not_sealed(tmp_path: Path, key: str) -> None:

@@ -43,6 +43,9 @@ class InMemory:
     def identity(self) -> str:
         return ""
 
+    def first_position(self) -> int:
+        return 1
+
     def last_position(self) -> int:
         return len(self.found)
 
@@ -78,6 +81,9 @@ class InMemory:
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         return iter(())
+
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        return []
 
     def checkpoints(self) -> list[str]:
         return []

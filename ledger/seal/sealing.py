@@ -18,30 +18,34 @@ class NotSealed(LedgerError):
 
 
 def kept(record: Record) -> list[tuple[Checkpoint, Note]]:
-    """Return the checkpoints that a ledger keeps, by size. Raises LedgerBroken for one that cannot be read."""
-    try:
-        return [checkpoints.read(note.encode(), "a checkpoint that is kept") for note in record.checkpoints()]
-    except BadNote as error:
-        raise _broken(error.where, error.what) from None
+    """Return the checkpoints that a ledger keeps, by size.
+
+    Raises LedgerBroken for one that cannot be read, or that is kept under another size than its own.
+    """
+    found = []
+    for size, text in record.kept_checkpoints():
+        try:
+            said, note = checkpoints.read(text.encode(), "a checkpoint that is kept")
+        except BadNote as error:
+            raise _broken(error.where, error.what) from None
+        if said.size != size:
+            raise _broken(f"checkpoint of {said.size} entries", f"it is kept under another size, {size}")
+        found.append((said, note))
+    return found
 
 
-def last_size(record: Record) -> int:
-    """Return how many entries the last checkpoint covers that a ledger keeps, 0 for none."""
-    before = kept(record)
-    return before[-1][0].size if before else 0
-
-
-def sealed(record: Record, size: int, keys: Sequence[Signer]) -> Note:
+def sealed(record: Record, before: Sequence[tuple[Checkpoint, Note]], size: int, keys: Sequence[Signer]) -> Note:
     """Return the checkpoint of the first entries, signed by the keys; the one that is kept for this size, if one is.
 
-    The first one of a ledger names the first key as its origin, and all later ones keep that name. Each is signed by a
-    key that signed the one before it, so that who trusts one can follow to the next: a new key signs together with an
-    old one first. Raises LedgerBroken when the entries are not those of the checkpoints that are kept, NotSealed for an
-    empty ledger, or keys that may not sign.
+    before: what `kept` gave before the size was asked for, as others may record and seal meanwhile. The first one of a
+    ledger names the first key as its origin, and all later ones keep that name. Each is signed by a key that signed the
+    one before it, so that who trusts one can follow to the next: a new key signs together with an old one first.
+
+    Raises LedgerBroken when the entries are not those of the checkpoints that are kept, NotSealed for an empty ledger,
+    or keys that may not sign.
     """
     if not size:
         raise NotSealed("entry 0", "there is no entry to seal", "record something first, or name another ledger: --db")
-    before = kept(record)
     root = _checked_root(record, size, [said for said, _ in before])
     if not before:
         return _signed(Checkpoint(keys[0].name, size, root), keys)

@@ -105,6 +105,11 @@ class DatabaseReader:
         """Return what tells this ledger from any other: the number the server gave its table."""
         return str(self._one("SELECT 'sla_ledger.ledger_events'::regclass::oid"))
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+        first = self._one("SELECT min(notification_id) FROM sla_ledger.ledger_events")
+        return 1 if first is None else first
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
         return self._one(LAST) or 0
@@ -183,9 +188,13 @@ class DatabaseReader:
         )
         return self._each(statement, up_to)
 
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
+        return [(row[0], row[1]) for row in self._all("SELECT size, note FROM sla_ledger.checkpoints ORDER BY size")]
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
-        return [row[0] for row in self._all("SELECT note FROM sla_ledger.checkpoints ORDER BY size")]
+        return [note for _, note in self.kept_checkpoints()]
 
     def count(self) -> int:
         """Return how many entries there are."""

@@ -76,6 +76,9 @@ def known_entry(position: int, last: int) -> int:
 class Record(Protocol):
     """What a ledger and a stream file can be asked for alike."""
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
 
@@ -99,6 +102,9 @@ class Record(Protocol):
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
 
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
@@ -267,6 +273,10 @@ class FileReader:
         """Return what tells this ledger from any other: a number drawn when it was made."""
         return str(next(self._read("PRAGMA schema_version"))[0])
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+        return int(next(self._read("SELECT coalesce(min(rowid), 1) FROM stored_events"))[0])
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
         return int(next(self._read("SELECT coalesce(max(rowid), 0) FROM stored_events"))[0])
@@ -332,9 +342,13 @@ class FileReader:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
         return self._read(_COMMAND_IDS, up_to)
 
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
+        return list(self._read("SELECT size, note FROM checkpoints ORDER BY size"))
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
-        return [row[0] for row in self._read("SELECT note FROM checkpoints ORDER BY size")]
+        return [note for _, note in self.kept_checkpoints()]
 
     def count(self) -> int:
         """Return how many entries there are."""

@@ -84,11 +84,12 @@ def _sealed(scope: Scope, signers: list[Signer], every: int | None) -> str | Non
 
     address = scope.path
     with closing(scope.reader()) as reader:
+        before = sealing.kept(reader)
         size = reader.last_position()
-        if every is not None and (new := size - sealing.last_size(reader)) < every:
+        if every is not None and (new := size - (before[-1][0].size if before else 0)) < every:
             output.note(f"{shown(address)}: {new} entries since the last checkpoint, fewer than {every}; none made")
             return None
-        note = str(sealing.sealed(reader, size, signers))
+        note = str(sealing.sealed(reader, before, size, signers))
     from ledger.book import Ledger
 
     with closing(Ledger(address)) as ledger:
