@@ -13,6 +13,7 @@ import pytest
 
 from ledger.book import create
 from ledger.seal import checkpoints, keys, merkle, notes
+from ledger.seal.leaves import leaf
 from ledger.store.address import reader_at
 from ledger.store.reading import EVERYTHING, FileReader
 from ledger.store.stream_file import read
@@ -182,6 +183,8 @@ def test_no_other_key_signs_whatever_its_name(ledger: str, key: str, tmp_path: P
 
 NO_LEAF = "SET leaf = X'" + "00" * 32 + "' WHERE rowid"
 OTHER = "SET state = CAST(replace(CAST(state AS TEXT), 'phone', 'email') AS BLOB) WHERE rowid"
+INSERT = "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state, leaf) SELECT"
+ROW = "originator_id, 99, topic, state, leaf FROM stored_events WHERE rowid"
 UNFIT = "it is missing, or not what its leaf hash was made of"
 DAMAGE = {
     "another leaf": (f"UPDATE stored_events {NO_LEAF} = 3", "no longer those"),
@@ -190,6 +193,8 @@ DAMAGE = {
     "a leaf of a new entry": (f"UPDATE stored_events {NO_LEAF} = 12", UNFIT),
     "a new entry": (f"UPDATE stored_events {OTHER} = 12", UNFIT),
     "a missing new entry": ("DELETE FROM stored_events WHERE rowid = 11", "it is missing"),
+    "an entry before the first": (f"{INSERT} 0, {ROW} = 1", "no entry is ever given such a position"),
+    "an entry below all": (f"{INSERT} -3, {ROW} = 1", "no entry is ever given such a position"),
     "another checkpoint": ("UPDATE checkpoints SET note = replace(note, '10', '11')", "under another size, 10"),
     "another size": ("UPDATE checkpoints SET size = 99999999", "it is kept under another size, 99999999"),
     "a size below all": ("UPDATE checkpoints SET size = -1", "it is kept under another size, -1"),
@@ -216,6 +221,38 @@ def test_a_ledger_that_is_not_what_was_sealed_is_not_sealed_again(
     assert what in done.stderr.splitlines()[1]
     assert done.stderr.splitlines()[2].startswith("nothing was signed")
     assert kept(ledger) == before
+
+
+def test_what_a_stream_would_refuse_is_not_sealed(ledger: str, key: str) -> None:
+    """Put in with a leaf hash of its own, as whoever knows the program would."""
+    do(ledger, "seal", "--key", key)
+    report(ledger, 1)
+    before = kept(ledger)
+    with contextlib.closing(reader_at(ledger)) as reader:
+        [(_, stream, _, name, state)] = reader.at([11])
+    made = leaf(12, stream, 2, name, state).hex()
+    values = f"12, originator_id, 2, topic, state, X'{made}'"
+    past_all_triggers(ledger, f"{INSERT} {values} FROM stored_events WHERE rowid = 11")
+
+    where, what, _ = do(ledger, "seal", "--key", key, code=4).stderr.splitlines()
+
+    assert where == "entry 12"
+    assert what.startswith("incident:SEAL-1/2: IncidentReported would have been refused: ")
+    assert kept(ledger) == before
+
+
+def test_what_was_sealed_before_is_read_again_when_it_is_asked_for(ledger: str, key: str) -> None:
+    do(ledger, "seal", "--verify", "--key", key)
+    past_all_triggers(ledger, "UPDATE stored_events SET topic = 'IncidentCancelled' WHERE rowid = 3")
+    report(ledger, 1)
+    before = kept(ledger)
+
+    refused = do(ledger, "seal", "--verify", "--key", key, code=4)
+
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines()[0] == "entry 3"
+    assert kept(ledger) == before
+    assert do(ledger, "seal", "--key", key).stdout.splitlines()[1] == "11"  # which looks at leaf hashes alone there
 
 
 def test_others_may_record_and_seal_meanwhile(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,5 +358,10 @@ def test_a_name_that_no_note_can_carry_makes_no_key(tmp_path: Path, name: str) -
 
 
 def test_what_makes_no_sense_together_is_said(tmp_path: Path, key: str) -> None:
-    for wrong in (("--new-key", NAME, "--also", key), ("--new-key", NAME, "--every", "5"), ("--every", "0")):
+    for wrong in (
+        ("--new-key", NAME, "--also", key),
+        ("--new-key", NAME, "--verify"),
+        ("--new-key", NAME, "--every", "5"),
+        ("--every", "0"),
+    ):
         assert "Error" in do(tmp_path / "ledger.db", "seal", *wrong, code=2).stderr

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal import checkpoints
+from ledger.seal.by_stream import EVERY_STREAM, readmitted
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
 from ledger.seal.merkle import Frontier
 from ledger.seal.notes import BadNote, Note, Signer
-from ledger.store.reading import Record
+from ledger.store.reading import Reader, Record
 
 
 class NotSealed(LedgerError):
@@ -34,7 +36,7 @@ def kept(record: Record) -> list[tuple[Checkpoint, Note]]:
     return found
 
 
-def sealed(record: Record, before: Sequence[tuple[Checkpoint, Note]], size: int, keys: Sequence[Signer]) -> Note:
+def sealed(record: Reader, before: Sequence[tuple[Checkpoint, Note]], size: int, keys: Sequence[Signer]) -> Note:
     """Return the checkpoint of the first entries, signed by the keys; the one that is kept for this size, if one is.
 
     before: what `kept` gave before the size was asked for, as others may record and seal meanwhile. The first one of a
@@ -77,11 +79,14 @@ def _has_signed(key: Signer, note: Note) -> bool:
         raise _broken("a checkpoint that is kept", error.what) from None
 
 
-def _checked_root(record: Record, size: int, before: Sequence[Checkpoint]) -> bytes:
+def _checked_root(record: Reader, size: int, before: Sequence[Checkpoint]) -> bytes:
     """Return the root over the first entries, in which every earlier checkpoint is seen to be right.
 
-    The entries since the last of these are compared with their leaf hashes.
+    The entries since the last of these are compared with their leaf hashes, and their streams judge them once more. Of
+    those before, only the leaf hashes are looked at.
     """
+    if (first := record.first_position()) < 1:
+        raise _broken(f"entry {first}", "no entry is ever given such a position")
     tree, last = Frontier(), 0
     for said in before:
         if said.size > size:
@@ -99,7 +104,16 @@ def _checked_root(record: Record, size: int, before: Sequence[Checkpoint]) -> by
         tree.add(hashed)
     if tree.size != size:
         raise _broken(f"entry {tree.size + 1}", "it is missing")
+    _check_accepted(record, size, last)
     return tree.root()
+
+
+def _check_accepted(record: Reader, size: int, last: int) -> None:
+    """Raise LedgerBroken when a stream would not accept one of the entries in `(last, size]`."""
+    ranges = [(stream, f"{stream} ") for stream in record.streams_after(last, size)] if last else [EVERY_STREAM]
+    rows = chain.from_iterable(record.rows_by_stream(*names, size) for names in ranges)
+    for finding in readmitted(rows).findings.ordered():
+        raise _broken(f"entry {finding.position}", finding.what)
 
 
 def _broken(where: str, what: str) -> LedgerBroken:
