@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import FORMAT, Sealed, Stored, another_format
+from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format
 
 CONNECT_SECONDS = 10
 BATCH = 5000
@@ -196,9 +196,10 @@ class DatabaseReader:
         """Return the notes of all checkpoints that are kept, by size."""
         return [note for _, note in self.kept_checkpoints()]
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return self._one("SELECT count(*) FROM sla_ledger.ledger_events") or 0
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        counted = "SELECT count(*) FROM sla_ledger.ledger_events WHERE notification_id <= %s"
+        return int(self._all(counted, up_to)[0][0])
 
     def close(self) -> None:
         """End the transaction and close the connection."""

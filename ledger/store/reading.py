@@ -82,8 +82,8 @@ class Record(Protocol):
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
 
-    def count(self) -> int:
-        """Return how many entries there are."""
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -350,9 +350,9 @@ class FileReader:
         """Return the notes of all checkpoints that are kept, by size."""
         return [note for _, note in self.kept_checkpoints()]
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return int(next(self._read("SELECT count(*) FROM stored_events"))[0])
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        return int(next(self._read("SELECT count(*) FROM stored_events WHERE rowid <= ?", up_to))[0])
 
     def check_file(self) -> None:
         """Raise LedgerBroken when SQLite finds the file damaged: its pages, a value's type, an index that differs.

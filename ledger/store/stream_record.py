@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ledger.entry import Entry
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
-from ledger.store.reading import Sealed, Stored
+from ledger.store.reading import EVERYTHING, Sealed, Stored
 
 
 class StreamRecord:
@@ -30,9 +30,9 @@ class StreamRecord:
         """Return the position of the last entry, 0 for none."""
         return self._rows[-1][0] if self._rows else 0
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return len(self._rows)
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        return sum(row[0] <= up_to for row in self._rows)
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
