@@ -349,7 +349,18 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path, key: str) -> None:
     assert not (tmp_path / "nowhere.key").exists()
 
 
-INVISIBLE = ["a\u200bb", "\u202eb", "\u2066b", "b\ufeff", "a\xa0b", "a\xadb", "\u3164", "\U000e0061", "\ue000", "\u0378"]
+INVISIBLE = [
+    "a\u200bb",
+    "\u202eb",
+    "\u2066b",
+    "b\ufeff",
+    "a\xa0b",
+    "a\xadb",
+    "\u3164",
+    "\U000e0061",
+    "\ue000",
+    "\u0378",
+]
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a+b", "x" * 121, "line\nbreak", *INVISIBLE])

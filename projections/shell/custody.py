@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.store.address import shown
+from ledger.store.address import is_of_ledger, shown
 from projections.shell import output
 from projections.shell.options import WRITING_OPTIONS, with_options
 from projections.shell.scope import Scope
@@ -68,7 +68,7 @@ def seal(
     if new_key is not None:
         if also or every or verify:
             raise typer.BadParameter("a key is made alone, nothing is sealed", param_hint="--new-key")
-        _make_key(Path(key) if key else default_key(for_writing=True), new_key)
+        _make_key(Path(key) if key else default_key(for_writing=True), new_key, scope.db)
         return
     from ledger.seal import keys
 
@@ -78,9 +78,12 @@ def seal(
         typer.echo(note.encode(), nl=False)  # the very bytes, whatever the terminal's encoding
 
 
-def _make_key(path: Path, name: str) -> None:
+def _make_key(path: Path, name: str, address: str) -> None:
     from ledger.seal import keys
 
+    if is_of_ledger(path, address):
+        todo = "name another file: --key FILE; best in another folder"
+        raise keys.BadKey(path, "this name is kept for a file of the ledger's own", todo)
     key = keys.make(path, name)
     output.write(str(key.verifier()))
     output.note(f"{path}: a new key; printed is what others verify its signatures with, and may have")
