@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ except ImportError:  # no such lock outside POSIX: SQLite's own lock is enough t
 
 PART = 5000  # entries that are read at once: so long do writers wait for a reader
 RESTORE = "restore the ledger from an earlier copy; sla-ledger verify tells more"
-BESIDE = ("", "-journal", "-wal", "-shm", ".lock")
+BESIDE = ("-journal", "-wal", "-shm", ".lock", "")
 
 _Read = TypeVar("_Read")
 
@@ -75,20 +76,54 @@ def _placed(to: Path) -> Iterator[Path]:
         raise LedgerError(str(to), "there is something here already", todo)
     draft = to.with_name(f".{to.name}.{token_hex(4)}.draft")
     try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        held = _begun(to, draft)
         try:
             yield draft
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             os.link(draft, to)
         finally:
-            for ending in BESIDE:
-                draft.with_name(draft.name + ending).unlink(missing_ok=True)
+            _remove(draft)
+            os.close(held)
         sqlite.sync(to.absolute().parent)
     except FileExistsError:
         raise LedgerError(str(to), "there is something here already", todo) from None
     except OSError as error:
         raise StorageFailed(str(to), f"could not be made: {error.strerror}", "choose another place") from None
+
+
+def _begun(to: Path, draft: Path) -> int:
+    """Make an empty draft and return what holds its lock, once the drafts of those who were killed are removed.
+
+    One at a time in a folder: who has made a draft has locked it before others look whose it is.
+    """
+    with contextlib.ExitStack() as held:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # where a folder cannot be listed or locked, what was left there stays
+                folder = os.open(to.absolute().parent, os.O_RDONLY)
+                held.callback(os.close, folder)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                _remove_abandoned(to)
+        made = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # nobody else has got a lock here either
+                fcntl.flock(made, fcntl.LOCK_EX)
+    return made
+
+
+def _remove_abandoned(to: Path) -> None:
+    """Remove the drafts of copies to a place whose makers are gone: nobody holds their locks."""
+    named = re.compile(rf"\.{re.escape(to.name)}\.[0-9a-f]{{8}}\.draft")
+    for draft in to.absolute().parent.iterdir():
+        if named.fullmatch(draft.name):
+            with contextlib.suppress(OSError), draft.open("rb") as file:  # another's, or still being made
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    for ending in BESIDE:
+        draft.with_name(draft.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -104,7 +139,7 @@ def _copied(path: Path, draft: Path) -> None:
     """Copy a ledger's file in one step: page by page a copy never ends while others write."""
 
     def given_up(status: int, _left: int, _pages: int) -> None:
-        if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # which would be tried for ever
             raise StorageFailed(str(path), "another program holds the ledger", "look who does, then try again")
 
     with contextlib.closing(_plain(draft)) as target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import resource
 import signal
@@ -157,14 +158,39 @@ def test_what_is_there_is_never_overwritten(ledger: Path, tmp_path: Path) -> Non
 
     for to in (letter, ledger, tmp_path, dangling):
         assert "something here already" in do(ledger, "backup", str(to), code=1).stderr
-    for name in ("copy.jsonl", "-", "postgresql://localhost/copy"):
-        do(ledger, "backup", name, code=1)
+    for name in ("copy.jsonl", "copy.zip", "-", "postgresql://localhost/copy"):
+        assert "a copy is a ledger in a file" in do(ledger, "backup", name, code=1).stderr
     do(ledger, "backup", str(tmp_path / "no folder" / "copy.db"), code=1)
     do(tmp_path / "none.db", "backup", str(tmp_path / "copy.db"), code=1)
 
     assert letter.read_text() == "dear auditor"
     assert not dangling.exists()
     assert not (tmp_path / "copy.db").exists()
+
+
+BESIDE = ["-journal", "-wal", "-shm", ".lock", ".views", ".views.lock", ".keys", ".kek"]
+
+
+@pytest.mark.parametrize("ending", BESIDE)
+def test_what_is_kept_beside_a_ledger_is_no_place_for_a_copy_or_a_key(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    link = tmp_path / "link.db"
+    link.symlink_to(ledger)
+
+    for place in (f"{ledger}{ending}", f"ledger.db{ending}", f"link.db{ending}"):
+        Path(place).unlink(missing_ok=True)
+        for command in (("backup", place), ("seal", "--new-key", "acme", "--key", place)):
+            refused = do(link, *command, code=1).stderr.splitlines()
+            assert refused[:2] == [place, "this name is kept for a file of the ledger's own"]
+        assert not Path(place).exists()
+
+
+def test_a_bundle_is_called_one(tmp_path: Path) -> None:
+    refused = do(tmp_path / "evidence.zip", "backup", str(tmp_path / "copy.db"), code=1)
+
+    assert refused.stderr.splitlines()[1] == "a bundle is a plain file"
 
 
 def test_two_at_once_make_one_copy(ledger: Path, tmp_path: Path) -> None:
@@ -197,6 +223,29 @@ def test_a_copy_that_is_killed_leaves_nothing_at_its_place(ledger: Path, tmp_pat
 
     assert killed > 5
     assert rows_of(ledger) == whole
+    do(ledger, "backup", str(to))
+    assert beside(to) == ["copy.db"]
+
+
+def test_a_draft_is_removed_when_its_maker_is_gone_and_no_other_file_is(ledger: Path, tmp_path: Path) -> None:
+    gone, living, *others = (
+        tmp_path / name
+        for name in (
+            ".copy.db.00000000.draft",
+            ".copy.db.11111111.draft",
+            ".copy.db.mine.draft",
+            ".other.00000000.draft",
+        )
+    )
+    for file in (gone, gone.with_name(f"{gone.name}-journal"), living, *others):
+        file.touch()
+
+    with living.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        do(ledger, "backup", str(tmp_path / "copy.db"))
+
+    assert beside(tmp_path / "copy.db") == [living.name, others[0].name, "copy.db"]
+    assert others[1].exists()
 
 
 def limited() -> None:
@@ -211,9 +260,11 @@ def test_a_full_disk_leaves_nothing(ledger: Path, tmp_path: Path) -> None:
         [*COMMAND, "--db", str(ledger), "backup", str(to)], preexec_fn=limited, capture_output=True, text=True
     )
 
+    where, what, todo = done.stderr.splitlines()
     assert ledger.stat().st_size > 300_000
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 3
+    assert (where, what) == (str(to), "could not be made: disk I/O error")
+    assert "make room" in todo
     assert beside(to) == []
 
 

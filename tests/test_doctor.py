@@ -25,6 +25,7 @@ from ledger.seal.notes import Signer, new_signer
 from ledger.store import server as postgres_server
 from ledger.store import sqlite as store
 from ledger.store.address import reader_at
+from ledger.store.reading import FileReader
 from projections.shell.diagnosis import file_system
 from tests.postgres_server import ESCAPED, Server, name_of
 from tests.support import do
@@ -136,6 +137,29 @@ def an_entry_is_gone(ledger: Path) -> None:
         other.execute(guard)
 
 
+def an_entry_lies_below_all(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        guards = other.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in guards:
+            other.execute(f"DROP TRIGGER {name}")
+        other.execute(
+            "INSERT INTO stored_events"
+            " SELECT -3, originator_id, 99, topic, state, NULL, leaf FROM stored_events WHERE rowid = 1"
+        )
+        for _, guard in guards:
+            other.execute(guard)
+
+
+def the_lock_is_a_folder(ledger: Path) -> None:
+    ledger.with_name("ledger.db.lock").unlink(missing_ok=True)
+    ledger.with_name("ledger.db.lock").mkdir()
+
+
+def the_journal_is_a_folder(ledger: Path) -> None:
+    ledger.with_name("ledger.db-journal").unlink(missing_ok=True)
+    ledger.with_name("ledger.db-journal").mkdir()
+
+
 def it_is_gone(ledger: Path) -> None:
     ledger.unlink()
 
@@ -168,6 +192,9 @@ def its_pages_are_overwritten(ledger: Path) -> None:
         (everybody_takes_turns, "permissions", "wrong"),
         (a_trigger_is_gone, "guards", "wrong"),
         (an_entry_is_gone, "entries", "wrong"),
+        (an_entry_lies_below_all, "entries", "wrong"),
+        (the_lock_is_a_folder, "files", "wrong"),
+        (the_journal_is_a_folder, "files", "wrong"),
         (it_is_gone, "ledger", "wrong"),
         (it_is_empty, "ledger", "wrong"),
         (it_is_a_folder, "ledger", "wrong"),
@@ -333,6 +360,66 @@ def test_entries_wait_two_days_for_a_checkpoint_and_a_month_at_last(ledger: Path
     assert statuses(told(ledger, now="2026-02-03T09:00:01Z"))["checkpoint"] == "warning"
     rows = told(ledger, now="2026-03-04T09:00:01Z", wrong=True)
     assert rows["checkpoint"][0]["found"] == "acme-ledger, of 2 entries; 1 since, the first 31 d 0 h ago"
+
+
+def test_what_is_not_where_the_checkpoint_ends_is_said(ledger: Path, signer: Signer) -> None:
+    seal(ledger, signer)
+    report(ledger, 2)
+    report(ledger, 3)
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        other.execute("DROP TRIGGER never_deleted")
+        other.execute("DELETE FROM stored_events WHERE rowid = 3")
+
+    rows = told(ledger, wrong=True)
+
+    assert rows["checkpoint"][0]["found"] == "acme-ledger, of 2 entries, and entry 3 is missing"
+    assert rows["entries"][0]["found"] == "3 entries, the last is entry 4: 1 are missing"
+
+
+def test_an_entry_below_all_is_named(ledger: Path) -> None:
+    an_entry_lies_below_all(ledger)
+
+    found = told(ledger, wrong=True)["entries"][0]["found"]
+
+    assert found == "entry -3: no entry is ever given such a position"
+
+
+def test_a_checkpoint_under_another_size_is_wrong(ledger: Path, signer: Signer) -> None:
+    seal(ledger, signer)
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        other.execute("DROP TRIGGER checkpoints_never_updated")
+        other.execute("UPDATE checkpoints SET size = 99999999")
+
+    assert "kept under another size, 99999999" in told(ledger, wrong=True)["checkpoint"][0]["found"]
+
+
+def test_a_key_that_is_lost_is_looked_for_before_another_is_made(ledger: Path, tmp_path: Path) -> None:
+    todo = told(ledger, "--key", str(tmp_path / "lost"), wrong=True)["key"][0]["todo"]
+
+    assert todo.startswith("name its file, or a copy of it")
+
+
+@pytest.mark.parametrize("asked", ["last_position", "count", "kept_checkpoints", "first_position"])
+def test_others_may_record_and_seal_meanwhile(
+    ledger: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Between any two questions that are put to the ledger."""
+    seal(ledger, signer)
+    numbers, put = iter(range(2, 100)), getattr(FileReader, asked)
+
+    def answered(reader: FileReader, *arguments: int) -> object:
+        found = put(reader, *arguments)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(FileReader, asked, put)
+            report(ledger, next(numbers))
+            seal(ledger, signer)
+        return found
+
+    monkeypatch.setattr(FileReader, asked, answered)
+    rows = told(ledger)
+
+    assert next(numbers) > 2
+    assert {"entries", "checkpoint"}.isdisjoint(statuses(rows))
 
 
 def test_late_entries_and_clocks_that_ran_backwards_are_counted(ledger: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from ledger.book import create
 from ledger.seal import checkpoints, keys, merkle, notes
+from ledger.seal.leaves import leaf
 from ledger.store.address import reader_at
-from ledger.store.reading import EVERYTHING
+from ledger.store.reading import EVERYTHING, FileReader
 from ledger.store.stream_file import read
 from ledger.store.stream_record import StreamRecord
 from tests.support import do
@@ -182,6 +183,8 @@ def test_no_other_key_signs_whatever_its_name(ledger: str, key: str, tmp_path: P
 
 NO_LEAF = "SET leaf = X'" + "00" * 32 + "' WHERE rowid"
 OTHER = "SET state = CAST(replace(CAST(state AS TEXT), 'phone', 'email') AS BLOB) WHERE rowid"
+INSERT = "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state, leaf) SELECT"
+ROW = "originator_id, 99, topic, state, leaf FROM stored_events WHERE rowid"
 UNFIT = "it is missing, or not what its leaf hash was made of"
 DAMAGE = {
     "another leaf": (f"UPDATE stored_events {NO_LEAF} = 3", "no longer those"),
@@ -190,7 +193,12 @@ DAMAGE = {
     "a leaf of a new entry": (f"UPDATE stored_events {NO_LEAF} = 12", UNFIT),
     "a new entry": (f"UPDATE stored_events {OTHER} = 12", UNFIT),
     "a missing new entry": ("DELETE FROM stored_events WHERE rowid = 11", "it is missing"),
-    "another checkpoint": ("UPDATE checkpoints SET note = replace(note, '10', '11')", "no longer those"),
+    "an entry before the first": (f"{INSERT} 0, {ROW} = 1", "no entry is ever given such a position"),
+    "an entry below all": (f"{INSERT} -3, {ROW} = 1", "no entry is ever given such a position"),
+    "another checkpoint": ("UPDATE checkpoints SET note = replace(note, '10', '11')", "under another size, 10"),
+    "another size": ("UPDATE checkpoints SET size = 99999999", "it is kept under another size, 99999999"),
+    "a size below all": ("UPDATE checkpoints SET size = -1", "it is kept under another size, -1"),
+    "another root": ("UPDATE checkpoints SET note = replace(note, 'ROOT', 'AAAA')", "no longer those"),
     "another signature": ("UPDATE checkpoints SET note = replace(note, 'SIGNED', 'AAAA')", "signature does not fit"),
     "no checkpoint": ("UPDATE checkpoints SET note = 'none'", "not a signed note"),
 }  # fmt: skip
@@ -202,7 +210,9 @@ def test_a_ledger_that_is_not_what_was_sealed_is_not_sealed_again(
 ) -> None:
     do(ledger, "seal", "--key", key)
     report(ledger, 1, 2)
-    past_all_triggers(ledger, statement.replace("SIGNED", kept(ledger)[0][-11:-7]))
+    past_all_triggers(
+        ledger, statement.replace("SIGNED", kept(ledger)[0][-11:-7]).replace("ROOT", kept(ledger)[0].split("\n")[2][:4])
+    )
     before = kept(ledger)
 
     done = do(ledger, "seal", "--key", key, code=4)
@@ -211,6 +221,58 @@ def test_a_ledger_that_is_not_what_was_sealed_is_not_sealed_again(
     assert what in done.stderr.splitlines()[1]
     assert done.stderr.splitlines()[2].startswith("nothing was signed")
     assert kept(ledger) == before
+
+
+def test_what_a_stream_would_refuse_is_not_sealed(ledger: str, key: str) -> None:
+    """Put in with a leaf hash of its own, as whoever knows the program would."""
+    do(ledger, "seal", "--key", key)
+    report(ledger, 1)
+    before = kept(ledger)
+    with contextlib.closing(reader_at(ledger)) as reader:
+        [(_, stream, _, name, state)] = reader.at([11])
+    made = leaf(12, stream, 2, name, state).hex()
+    values = f"12, originator_id, 2, topic, state, X'{made}'"
+    past_all_triggers(ledger, f"{INSERT} {values} FROM stored_events WHERE rowid = 11")
+
+    where, what, _ = do(ledger, "seal", "--key", key, code=4).stderr.splitlines()
+
+    assert where == "entry 12"
+    assert what.startswith("incident:SEAL-1/2: IncidentReported would have been refused: ")
+    assert kept(ledger) == before
+
+
+def test_what_was_sealed_before_is_read_again_when_it_is_asked_for(ledger: str, key: str) -> None:
+    do(ledger, "seal", "--verify", "--key", key)
+    past_all_triggers(ledger, "UPDATE stored_events SET topic = 'IncidentCancelled' WHERE rowid = 3")
+    report(ledger, 1)
+    before = kept(ledger)
+
+    refused = do(ledger, "seal", "--verify", "--key", key, code=4)
+
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines()[0] == "entry 3"
+    assert kept(ledger) == before
+    assert do(ledger, "seal", "--key", key).stdout.splitlines()[1] == "11"  # which looks at leaf hashes alone there
+
+
+def test_others_may_record_and_seal_meanwhile(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = str(tmp_path / "ledger.db")
+    create(ledger, read(str(YEAR))[:10])
+    last_position = FileReader.last_position
+    theirs = []
+
+    def just_before(reader: FileReader) -> int:
+        monkeypatch.undo()
+        found = last_position(reader)
+        report(ledger, 1)
+        theirs.append(do(ledger, "seal", "--key", key).stdout)
+        return found
+
+    monkeypatch.setattr(FileReader, "last_position", just_before)
+    mine = do(ledger, "seal", "--key", key).stdout
+
+    assert [mine] == theirs == kept(ledger)
+    assert mine.splitlines()[1] == "11"
 
 
 def test_nothing_and_no_ledger_are_not_sealed(tmp_path: Path, key: str) -> None:
@@ -287,7 +349,21 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path, key: str) -> None:
     assert not (tmp_path / "nowhere.key").exists()
 
 
-@pytest.mark.parametrize("name", ["", "two words", "a+b", "x" * 121, "line\nbreak"])
+INVISIBLE = [
+    "a\u200bb",
+    "\u202eb",
+    "\u2066b",
+    "b\ufeff",
+    "a\xa0b",
+    "a\xadb",
+    "\u3164",
+    "\U000e0061",
+    "\ue000",
+    "\u0378",
+]
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a+b", "x" * 121, "line\nbreak", *INVISIBLE])
 def test_a_name_that_no_note_can_carry_makes_no_key(tmp_path: Path, name: str) -> None:
     path = tmp_path / "key"
 
@@ -296,5 +372,10 @@ def test_a_name_that_no_note_can_carry_makes_no_key(tmp_path: Path, name: str) -
 
 
 def test_what_makes_no_sense_together_is_said(tmp_path: Path, key: str) -> None:
-    for wrong in (("--new-key", NAME, "--also", key), ("--new-key", NAME, "--every", "5"), ("--every", "0")):
+    for wrong in (
+        ("--new-key", NAME, "--also", key),
+        ("--new-key", NAME, "--verify"),
+        ("--new-key", NAME, "--every", "5"),
+        ("--every", "0"),
+    ):
         assert "Error" in do(tmp_path / "ledger.db", "seal", *wrong, code=2).stderr

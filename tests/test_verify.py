@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from ledger.book import Ledger, create
-from ledger.seal import merkle
+from ledger.seal import merkle, verifying
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
 from ledger.seal.notes import Signer
 from ledger.store.address import reader_at
-from ledger.store.reading import Stored
+from ledger.store.reading import FileReader, Stored
 from ledger.store.stream_file import read
 from projections.views.tables import sealed as sealed_row
 from tests.benchmarks import history
@@ -552,3 +552,34 @@ def test_verifying_writes_nothing(db: Path, outside: list[str]) -> None:
     assert (db.read_bytes(), sorted(x.name for x in db.parent.iterdir())) == (before, there)
     assert {c["outcome"] for c in found["checks"]} == {"holds"}
     assert found["unknown"]
+
+
+@pytest.mark.parametrize("size", [99999999, -1, 202])
+def test_a_checkpoint_that_is_kept_under_another_size_is_told(db: Path, size: int) -> None:
+    with opened(db) as connection:
+        connection.execute("UPDATE checkpoints SET size = ? WHERE size = ?", (size, ALL))
+
+    found = verified(db, code=4)["findings"]
+
+    said = f"the checkpoint of size {ALL} kept in the ledger is kept under another size, {size}"
+    assert [(x["check"], x["attack"], x["what"]) for x in found] == [("kept_checkpoints", "changed_checkpoint", said)]
+
+
+def test_others_may_record_and_seal_while_it_begins(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last_position = FileReader.last_position
+
+    def just_before(reader: FileReader) -> int:
+        monkeypatch.undo()
+        found = last_position(reader)
+        case = ("--customer=acme", "--service=licence", "--channel=phone")
+        do(db, "record", "IncidentReported", "incident:MEANWHILE", *case)
+        keep(db, ALL + 1)
+        return found
+
+    monkeypatch.setattr(FileReader, "last_position", just_before)
+
+    with contextlib.closing(FileReader(db)) as reader:
+        verdict = verifying.verified(reader, [], [], lambda done: None, str(db))
+
+    assert verdict.error("the ledger") is None
+    assert verdict.last == ALL

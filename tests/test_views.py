@@ -18,7 +18,7 @@ from ledger.entry import Entry
 from ledger.instants import seconds
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
-from ledger.store.reading import Sealed, Stored
+from ledger.store.reading import EVERYTHING, Sealed, Stored
 from projections import availability, handling_order, response_times, totals
 from projections.downtime import Downtime
 from projections.history import History
@@ -43,10 +43,13 @@ class InMemory:
     def identity(self) -> str:
         return ""
 
+    def first_position(self) -> int:
+        return 1
+
     def last_position(self) -> int:
         return len(self.found)
 
-    def count(self) -> int:
+    def count(self, up_to: int = EVERYTHING) -> int:
         return len(self.found)
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
@@ -78,6 +81,9 @@ class InMemory:
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         return iter(())
+
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        return []
 
     def checkpoints(self) -> list[str]:
         return []

@@ -45,14 +45,22 @@ def given(data: bytes, where: str) -> list[Held]:
     return [Held(where, *checkpoints.read(b"".join(lines), where)) for lines in notes]
 
 
-def kept(notes: Sequence[str], findings: Findings) -> list[Held]:
-    """Return the checkpoints that the ledger keeps; those that cannot be read are findings."""
+def kept(rows: Sequence[tuple[int, str]], findings: Findings) -> list[Held]:
+    """Return the checkpoints that the ledger keeps, each with the size it is kept under.
+
+    Those that cannot be read, or that are kept under another size than their own, are findings.
+    """
     found = []
-    for number, note in enumerate(notes, 1):
+    for number, (size, note) in enumerate(rows, 1):
+        what = None
         try:
-            found.append(Held(LEDGER, *checkpoints.read(note.encode(errors="replace"), f"checkpoint {number}")))
+            one = Held(LEDGER, *checkpoints.read(note.encode(errors="replace"), f"checkpoint {number}"))
+            found.append(one)
+            if one.checkpoint.size != size:
+                what = f"{one.name} is kept under another size, {size}"
         except BadNote as error:
             what = f"checkpoint {number} that is {LEDGER}: {error.what}"
+        if what is not None:
             findings.add(Finding(None, "kept_checkpoints", "changed_checkpoint", what))
     return found
 

@@ -51,7 +51,8 @@ def read(path: Path) -> Signer:
         with open(path, "rb", opener=_at_once) as file:
             status, data = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise BadKey(path, "there is no key here", "make one: sla-ledger seal --new-key NAME") from None
+        todo = "name its file, or a copy of it: --key FILE; for a ledger not sealed yet: sla-ledger seal --new-key NAME"
+        raise BadKey(path, "there is no key here", todo) from None
     except OSError as error:
         raise BadKey(path, f"cannot be read: {error.strerror}", "name the key's file: --key FILE") from None
     if not stat.S_ISREG(status.st_mode) or len(data) > MAX_BYTES:

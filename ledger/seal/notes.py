@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerError
+from ledger.text import clean
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -141,7 +142,7 @@ def verifier(text: str, where: str) -> Verifier:
     name, _, rest = text.strip().partition("+")
     _, _, key = rest.partition("+")
     raw = _decoded(key)
-    if _NAME.fullmatch(name) and raw is not None and len(raw) == 33 and raw[0] in (SIGNATURE, COSIGNATURE):
+    if _is_name(name) and raw is not None and len(raw) == 33 and raw[0] in (SIGNATURE, COSIGNATURE):
         found = Verifier(name, raw[0], raw[1:])
         if str(found) == text.strip():
             return found
@@ -184,11 +185,12 @@ class Signer:
 
 
 def new_signer(name: str) -> Signer:
-    """Return a new key. Raises BadNote for a name with blanks or plus signs."""
+    """Return a new key. Raises BadNote for a name with blanks, plus signs or characters that nobody sees."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    if not _NAME.fullmatch(name):
-        raise BadNote(name, "no name for a key: 1 to 120 characters without blanks and plus signs", "choose another")
+    if not _is_name(name):
+        what = "no name for a key: 1 to 120 characters that all can be seen, no blanks and plus signs"
+        raise BadNote(clean(name), what, "choose another")
     return Signer(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
 
@@ -196,11 +198,16 @@ def signer(text: str, where: str) -> Signer:
     """Return the private key that a key file holds. Raises BadNote, which never quotes it."""
     found = re.fullmatch(r"PRIVATE\+KEY\+([^+]+)\+([0-9a-f]{8})\+(\S+)", text.strip())
     raw = None if found is None else _decoded(found[3])
-    if found is not None and _NAME.fullmatch(found[1]) and raw is not None and len(raw) == 33 and raw[0] == SIGNATURE:
+    if found is not None and _is_name(found[1]) and raw is not None and len(raw) == 33 and raw[0] == SIGNATURE:
         key = Signer(found[1], raw[1:])
         if key.verifier().key_id.hex() == found[2]:
             return key
     raise BadNote(where, "not a private key of this program", "make one: sla-ledger seal --new-key NAME")
+
+
+def _is_name(name: str) -> bool:
+    """Return whether a key may have a name: people have to tell it from others, and to write it on a command line."""
+    return bool(_NAME.fullmatch(name)) and name.isprintable() and clean(name) == name
 
 
 def cosigned(at: int, text: str) -> bytes:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal import checkpoints
+from ledger.seal.by_stream import EVERY_STREAM, readmitted
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
 from ledger.seal.merkle import Frontier
 from ledger.seal.notes import BadNote, Note, Signer
-from ledger.store.reading import Record
+from ledger.store.reading import Reader, Record
 
 
 class NotSealed(LedgerError):
@@ -18,30 +20,34 @@ class NotSealed(LedgerError):
 
 
 def kept(record: Record) -> list[tuple[Checkpoint, Note]]:
-    """Return the checkpoints that a ledger keeps, by size. Raises LedgerBroken for one that cannot be read."""
-    try:
-        return [checkpoints.read(note.encode(), "a checkpoint that is kept") for note in record.checkpoints()]
-    except BadNote as error:
-        raise _broken(error.where, error.what) from None
+    """Return the checkpoints that a ledger keeps, by size.
+
+    Raises LedgerBroken for one that cannot be read, or that is kept under another size than its own.
+    """
+    found = []
+    for size, text in record.kept_checkpoints():
+        try:
+            said, note = checkpoints.read(text.encode(), "a checkpoint that is kept")
+        except BadNote as error:
+            raise _broken(error.where, error.what) from None
+        if said.size != size:
+            raise _broken(f"checkpoint of {said.size} entries", f"it is kept under another size, {size}")
+        found.append((said, note))
+    return found
 
 
-def last_size(record: Record) -> int:
-    """Return how many entries the last checkpoint covers that a ledger keeps, 0 for none."""
-    before = kept(record)
-    return before[-1][0].size if before else 0
-
-
-def sealed(record: Record, size: int, keys: Sequence[Signer]) -> Note:
+def sealed(record: Reader, before: Sequence[tuple[Checkpoint, Note]], size: int, keys: Sequence[Signer]) -> Note:
     """Return the checkpoint of the first entries, signed by the keys; the one that is kept for this size, if one is.
 
-    The first one of a ledger names the first key as its origin, and all later ones keep that name. Each is signed by a
-    key that signed the one before it, so that who trusts one can follow to the next: a new key signs together with an
-    old one first. Raises LedgerBroken when the entries are not those of the checkpoints that are kept, NotSealed for an
-    empty ledger, or keys that may not sign.
+    before: what `kept` gave before the size was asked for, as others may record and seal meanwhile. The first one of a
+    ledger names the first key as its origin, and all later ones keep that name. Each is signed by a key that signed the
+    one before it, so that who trusts one can follow to the next: a new key signs together with an old one first.
+
+    Raises LedgerBroken when the entries are not those of the checkpoints that are kept, NotSealed for an empty ledger,
+    or keys that may not sign.
     """
     if not size:
         raise NotSealed("entry 0", "there is no entry to seal", "record something first, or name another ledger: --db")
-    before = kept(record)
     root = _checked_root(record, size, [said for said, _ in before])
     if not before:
         return _signed(Checkpoint(keys[0].name, size, root), keys)
@@ -73,11 +79,14 @@ def _has_signed(key: Signer, note: Note) -> bool:
         raise _broken("a checkpoint that is kept", error.what) from None
 
 
-def _checked_root(record: Record, size: int, before: Sequence[Checkpoint]) -> bytes:
+def _checked_root(record: Reader, size: int, before: Sequence[Checkpoint]) -> bytes:
     """Return the root over the first entries, in which every earlier checkpoint is seen to be right.
 
-    The entries since the last of these are compared with their leaf hashes.
+    The entries since the last of these are compared with their leaf hashes, and their streams judge them once more. Of
+    those before, only the leaf hashes are looked at.
     """
+    if (first := record.first_position()) < 1:
+        raise _broken(f"entry {first}", "no entry is ever given such a position")
     tree, last = Frontier(), 0
     for said in before:
         if said.size > size:
@@ -95,7 +104,16 @@ def _checked_root(record: Record, size: int, before: Sequence[Checkpoint]) -> by
         tree.add(hashed)
     if tree.size != size:
         raise _broken(f"entry {tree.size + 1}", "it is missing")
+    _check_accepted(record, size, last)
     return tree.root()
+
+
+def _check_accepted(record: Reader, size: int, last: int) -> None:
+    """Raise LedgerBroken when a stream would not accept one of the entries in `(last, size]`."""
+    ranges = [(stream, f"{stream} ") for stream in record.streams_after(last, size)] if last else [EVERY_STREAM]
+    rows = chain.from_iterable(record.rows_by_stream(*names, size) for names in ranges)
+    for finding in readmitted(rows).findings.ordered():
+        raise _broken(f"entry {finding.position}", finding.what)
 
 
 def _broken(where: str, what: str) -> LedgerBroken:

@@ -38,9 +38,9 @@ def verified(
 
     Raises LedgerBroken when the store cannot give what is in it.
     """
-    last = record.last_position()
     findings = Findings()
-    kept = holding.kept(record.checkpoints(), findings)
+    kept = holding.kept(record.kept_checkpoints(), findings)
+    last = record.last_position()  # after the checkpoints: others may record and seal meanwhile
     held = [*kept, *given]
     sizes = [one.checkpoint.size for one in held if one.checkpoint.size <= last]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,23 @@ FORM = re.compile(
     rf"(?P<scheme>postgres(?:ql)?://)(?:(?P<user>[^:/?@]*)(?::[^/?@]*)?@)?"
     rf"(?P<place>{HOST}(?:,{HOST})*(?:/[^?@]*)?)(?:\?(?P<query>[^@]*))?"
 )
+_KEPT = ("", ".views", ".keys", ".kek")
+_BESIDE = ("", "-journal", "-wal", "-shm", ".lock")
 SHOWN = ("host", "hostaddr", "port", "user", "dbname", "service", "sslmode")
 
 
 def is_database(address: str) -> bool:
     """Return whether an address names a database of a PostgreSQL server."""
     return address.startswith(SCHEMES)
+
+
+def is_of_ledger(path: Path, address: str) -> bool:
+    """Return whether a path is the place of a ledger's file, or of one that the program or SQLite keeps beside it."""
+    if is_database(address):
+        return False
+    place, *named = (os.path.join(os.path.realpath(x.parent), x.name) for x in (path, Path(address)))
+    kept = (f"{ledger}{ending}" for ledger in (*named, os.path.realpath(address)) for ending in _KEPT)
+    return place in {f"{file}{ending}" for file in kept for ending in _BESIDE}
 
 
 def is_well_formed(address: str) -> bool:

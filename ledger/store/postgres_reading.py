@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import FORMAT, Sealed, Stored, another_format
+from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format
 
 CONNECT_SECONDS = 10
 BATCH = 5000
@@ -105,6 +105,11 @@ class DatabaseReader:
         """Return what tells this ledger from any other: the number the server gave its table."""
         return str(self._one("SELECT 'sla_ledger.ledger_events'::regclass::oid"))
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+        first = self._one("SELECT min(notification_id) FROM sla_ledger.ledger_events")
+        return 1 if first is None else first
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
         return self._one(LAST) or 0
@@ -183,13 +188,18 @@ class DatabaseReader:
         )
         return self._each(statement, up_to)
 
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
+        return [(row[0], row[1]) for row in self._all("SELECT size, note FROM sla_ledger.checkpoints ORDER BY size")]
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
-        return [row[0] for row in self._all("SELECT note FROM sla_ledger.checkpoints ORDER BY size")]
+        return [note for _, note in self.kept_checkpoints()]
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return self._one("SELECT count(*) FROM sla_ledger.ledger_events") or 0
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        counted = "SELECT count(*) FROM sla_ledger.ledger_events WHERE notification_id <= %s"
+        return int(self._all(counted, up_to)[0][0])
 
     def close(self) -> None:
         """End the transaction and close the connection."""

@@ -9,11 +9,12 @@ import contextlib
 import os
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 from ledger.files import opened, other_than_file
@@ -22,6 +23,7 @@ from ledger.instants import HAPPENED_AT, RECORDED_AT
 APPLICATION_ID = 0x534C414C  # "SLAL"
 FORMAT = 2
 LOCK_SECONDS = 30
+PAUSE = 0.002  # seconds, between two looks whether a writer still holds the file
 EVERYTHING = 2**63 - 1  # the last position there can be
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
 AT_ONCE = 500
@@ -54,6 +56,7 @@ Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
 SEALED_SUMMARY = b'"sealed_summary":'  # in the state of every entry that holds one, and of no other
 
+_Found = TypeVar("_Found")
 _TYPES = (int, str, int, str, bytes)
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 _COMMAND_IDS = """
@@ -83,11 +86,14 @@ def known_entry(position: int, last: int) -> int:
 class Record(Protocol):
     """What a ledger and a stream file can be asked for alike."""
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
 
-    def count(self) -> int:
-        """Return how many entries there are."""
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -106,6 +112,9 @@ class Record(Protocol):
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
+
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
 
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
@@ -176,21 +185,49 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     _check_header(path)
     try:
-        try:
-            connection = _opened(path, "ro")
-        except sqlite3.OperationalError as error:
-            if not is_half_done(error):
-                raise
-            undo(path)
-            connection = _opened(path, "ro")
-        if connection.execute(_COMPUTED).fetchone():
-            raise _damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
-        [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
-        if last not in ("integer", "null"):
-            raise _damaged(str(path), "its positions are no whole numbers")
+        connection = _patiently(lambda: _looked_into(path))
+        _wait(connection, LOCK_SECONDS)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise failed(path, error) from None
     return connection
+
+
+def _looked_into(path: Path) -> sqlite3.Connection:
+    """Return a connection that reads a ledger and does not wait for writers; raises what SQLite and `connect` do."""
+    try:
+        connection = _opened(path, "ro", 0)
+    except sqlite3.OperationalError as error:
+        if not is_half_done(error):
+            raise
+        undo(path)
+        connection = _opened(path, "ro", 0)
+    if connection.execute(_COMPUTED).fetchone():
+        raise _damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
+    [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
+    if last not in ("integer", "null"):
+        raise _damaged(str(path), "its positions are no whole numbers")
+    return connection
+
+
+def _wait(connection: sqlite3.Connection, seconds: float) -> None:
+    """Let SQLite wait so long for writers, with its own pauses."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def _patiently(asked: Callable[[], _Found]) -> _Found:
+    """Return what is asked of a file that writers may hold, tried again at short intervals.
+
+    SQLite's own pauses grow to 100 ms: among several writers, which hold a file most of the time, few of them end when
+    it is free, and a reader could wait for many seconds.
+    """
+    for _ in range(int(LOCK_SECONDS / PAUSE)):
+        try:
+            return asked()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        time.sleep(PAUSE)
+    return asked()
 
 
 def distrust(connection: sqlite3.Connection) -> None:
@@ -245,8 +282,8 @@ def _check_header(path: Path) -> None:
         raise StorageFailed(str(path), *another_format(made_by))
 
 
-def _opened(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri(path, mode), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+def _opened(path: Path, mode: str, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri(path, mode), uri=True, timeout=patience, isolation_level=None)
     distrust(connection)
     connection.execute("PRAGMA cache_size = -65536")  # the first to look into the file
     return connection
@@ -260,7 +297,7 @@ def is_half_done(error: sqlite3.Error) -> bool:
 def undo(path: Path) -> None:
     """Undo what a killed writer left half-done, which only a connection that may write can."""
     if is_interrupted(path):
-        _opened(path, "rw").close()
+        _opened(path, "rw", LOCK_SECONDS).close()
 
 
 class FileReader:
@@ -269,10 +306,15 @@ class FileReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = connect(path)
+        _wait(self._connection, 0)  # `_begun` does
 
     def identity(self) -> str:
         """Return what tells this ledger from any other: a number drawn when it was made."""
         return str(next(self._read("PRAGMA schema_version"))[0])
+
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+        return int(next(self._read("SELECT coalesce(min(rowid), 1) FROM stored_events"))[0])
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
@@ -339,13 +381,17 @@ class FileReader:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
         return self._read(_COMMAND_IDS, up_to)
 
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
+        return list(self._read("SELECT size, note FROM checkpoints ORDER BY size"))
+
     def checkpoints(self) -> list[str]:
         """Return the notes of all checkpoints that are kept, by size."""
-        return [row[0] for row in self._read("SELECT note FROM checkpoints ORDER BY size")]
+        return [note for _, note in self.kept_checkpoints()]
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return int(next(self._read("SELECT count(*) FROM stored_events"))[0])
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        return int(next(self._read("SELECT count(*) FROM stored_events WHERE rowid <= ?", up_to))[0])
 
     def check_file(self) -> None:
         """Raise LedgerBroken when SQLite finds the file damaged: its pages, a value's type, an index that differs.
@@ -371,12 +417,12 @@ class FileReader:
     def _begun(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._errors():
             try:
-                return self._connection.execute(statement, values)
+                return _patiently(lambda: self._connection.execute(statement, values))
             except sqlite3.OperationalError as error:
                 if not is_half_done(error):
                     raise
                 undo(self.path)
-                return self._connection.execute(statement, values)
+                return _patiently(lambda: self._connection.execute(statement, values))
 
     def _some(self, cursor: sqlite3.Cursor) -> list[Any]:
         with self._errors():

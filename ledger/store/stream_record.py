@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ledger.entry import Entry
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
-from ledger.store.reading import Sealed, Stored
+from ledger.store.reading import EVERYTHING, Sealed, Stored
 
 
 class StreamRecord:
@@ -22,13 +22,17 @@ class StreamRecord:
         self._rows: list[Stored] = [(x.position, x.stream, x.version, x.name, to_state(x)) for x in found]
         self._ids = [(x.position, x.command_id) for x in found if x.command_id is not None]
 
+    def first_position(self) -> int:
+        """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
+        return self._rows[0][0] if self._rows else 1
+
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
         return self._rows[-1][0] if self._rows else 0
 
-    def count(self) -> int:
-        """Return how many entries there are."""
-        return len(self._rows)
+    def count(self, up_to: int = EVERYTHING) -> int:
+        """Return how many entries there are up to a position."""
+        return sum(row[0] <= up_to for row in self._rows)
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -54,6 +58,10 @@ class StreamRecord:
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that have one, in order of the ids."""
         return iter(sorted((x for x in self._ids if x[0] <= up_to), key=lambda x: x[1]))
+
+    def kept_checkpoints(self) -> list[tuple[int, str]]:
+        """Return none: they do not travel in a stream file."""
+        return []
 
     def checkpoints(self) -> list[str]:
         """Return none: they do not travel in a stream file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ledger.errors import LedgerError
-from ledger.store.address import is_database, shown
+from ledger.store.address import is_database, is_of_ledger, shown
 from ledger.text import clean
 from projections.shell import output
 from projections.shell.options import writing
@@ -32,9 +33,12 @@ def backup(scope: Scope, to: Annotated[str, typer.Argument(metavar="TO", help="a
     from ledger.backup import copy
 
     if scope.is_stream_file:
-        raise LedgerError(clean(scope.db), "a stream file is a plain file", "copy it like any other")
-    if is_database(to) or to == "-" or to.endswith(".jsonl"):
+        kind = "bundle" if scope.is_bundle else "stream file"
+        raise LedgerError(clean(scope.db), f"a {kind} is a plain file", "copy it like any other")
+    if is_database(to) or to == "-" or to.endswith((".jsonl", ".zip")):
         raise LedgerError(shown(to), "a copy is a ledger in a file", "name a file, like ledger-copy.db")
+    if not os.path.lexists(to) and is_of_ledger(Path(to), scope.db):
+        raise LedgerError(clean(to), "this name is kept for a file of the ledger's own", "choose another name")
     with output.progress("reading the copy again") as done:
         made = copy(scope.db, Path(to), done)
     root = b64encode(made.root).decode()

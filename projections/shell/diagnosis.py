@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ledger.errors import LedgerError
+from ledger.files import other_than_file
 from ledger.seal import keys
 from ledger.store.reading import is_interrupted, is_wal
 
@@ -40,6 +41,7 @@ OVER_A_NETWORK = frozenset(
     )
 )
 IN_MEMORY = frozenset(("ramfs", "tmpfs"))
+_BESIDE = (".lock", "-journal", "-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,14 @@ def of_journal(path: Path) -> Iterator[Row]:
         )
 
 
+def of_files(path: Path) -> Iterator[Row]:
+    """Yield what lies in the place of a file that is kept beside a ledger, and is none."""
+    for ending in _BESIDE:
+        beside = path.with_name(path.name + ending)
+        if beside.exists() and (kind := other_than_file(beside)):
+            yield wrong("files", f"{beside}: it is {kind}", "move it away: a file of the ledger's own has this name")
+
+
 def _is_written(path: Path) -> bool:
     """Return whether a writer has its turn just now."""
     try:
@@ -178,7 +188,7 @@ def of_permissions(path: Path) -> Iterator[Row]:
     if os.name != "posix":
         yield ok("permissions", "not looked at on this system")
         return
-    for ending in ("", ".lock", "-journal", "-wal", "-shm"):
+    for ending in ("", *_BESIDE):
         beside = path.with_name(path.name + ending)
         if beside.exists():
             yield _who_writes(beside, f"chmod o-w,g-w '{beside}'")

@@ -78,6 +78,7 @@ def _rows(scope: Scope, key: Path | None) -> Iterator[Row]:
     yield from _tried("versions", diagnosis.of_program)
     yield from _tried("sqlite", lambda: [diagnosis.of_sqlite()])
     if path is not None and os.path.isfile(path):
+        yield from _tried("files", lambda: diagnosis.of_files(path))
         yield from _tried("journal mode", lambda: diagnosis.of_journal(path))
         yield from _tried("free space", lambda: diagnosis.of_disk(path))
         yield from _tried("permissions", lambda: diagnosis.of_permissions(path))
@@ -107,13 +108,17 @@ def _tried(check: str, rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
 def _ledger(scope: Scope, key: Path | None) -> Iterator[Row]:
     """Yield what the entries of a ledger, its checkpoints and its views say."""
     with closing(scope.reader()) as reader:
-        last, count = reader.last_position(), reader.count()
-        if count != last:
+        first, last = reader.first_position(), reader.last_position()
+        count = reader.count(last)  # up to it: others may record meanwhile
+        if first < 1:
+            todo = "restore the ledger from a copy: sla-ledger verify tells more"
+            yield wrong("entries", f"entry {first}: no entry is ever given such a position", todo)
+        elif count != last:
             todo = "restore the ledger from a copy: sla-ledger verify tells the first that is missing"
             yield wrong("entries", f"{count} entries, the last is entry {last}: {last - count} are missing", todo)
         yield from _entries(scope, reader)
         yield from _tried("summary keys", lambda: _sealed_under(scope, reader))
-        yield from _tried("checkpoint", lambda: _checkpoint(reader, last, key))
+        yield from _tried("checkpoint", lambda: _checkpoint(reader, key))
         yield from _tried("views", lambda: [_views(scope, reader)])
 
 
@@ -252,12 +257,13 @@ def _outages(scope: Scope, record: Record) -> Iterator[Row]:
         yield ok("unsettled outages", "none")
 
 
-def _checkpoint(reader: Reader, last: int, key: Path | None) -> Iterator[Row]:
+def _checkpoint(reader: Reader, key: Path | None) -> Iterator[Row]:
     """Yield how far the last checkpoint reaches, and how long the first entry behind it has waited."""
     from ledger.seal import keys, sealing
     from projections.condition import recorded_at
 
     kept = sealing.kept(reader)
+    last = reader.last_position()  # after the checkpoints: others may record and seal meanwhile
     if not kept:
         todo = "make one and give it to somebody else: sla-ledger seal > checkpoint"
         yield (
@@ -272,7 +278,12 @@ def _checkpoint(reader: Reader, last: int, key: Path | None) -> Iterator[Row]:
         todo = "the end of the ledger is missing: restore it from a copy, then sla-ledger verify"
         yield wrong("checkpoint", f"{found}, and the ledger ends with {last}", todo)
         return
-    waited = seconds(clock.now()) - recorded_at(*reader.at([checkpoint.size + 1])) if behind else 0
+    waiting = reader.at([checkpoint.size + 1])
+    if behind and not waiting:
+        todo = "restore the ledger from a copy, then sla-ledger verify"
+        yield wrong("checkpoint", f"{found}, and entry {checkpoint.size + 1} is missing", todo)
+        return
+    waited = seconds(clock.now()) - recorded_at(*waiting) if behind else 0
     found += f"; {behind} since" + (f", the first {_days(waited)} ago" if behind else "")
     if waited > SEAL_WITHIN:
         todo = "sla-ledger seal, daily: what no checkpoint covers can be rewritten unseen"

@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -16,6 +18,7 @@ from typing import cast
 import pytest
 
 from ledger.book import Ledger, create
+from ledger.store.reading import FileReader
 from ledger.store.sqlite import EntryRecorder, has_wal_fix
 from tests.faults import need, times
 from tests.faults.processes import ROOT, Nursery
@@ -39,6 +42,37 @@ def test_writers_get_their_turns_alike(is_locked: bool, nursery: Nursery, folder
     assert pairs_of(entries_of(db)) == {f"{name}/{n}" for name, t in told.items() for n in range(t["done"])}
     is_fair = min(done) > max(done) * 0.6 and slowest < SECONDS / 2
     assert is_fair == is_locked, (done, slowest)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_reader_goes_on_as_soon_as_a_writer_lets_go(tmp_path: Path, is_open: bool) -> None:
+    """And not when SQLite looks again, which it does every 100 ms after a while."""
+    db, late = tmp_path / "ledger.db", []
+    create(db, facts=pair("W", 0))
+    for _ in range(3):
+        reader = FileReader(db) if is_open else None
+        let_go = held_for(0.37, db)
+        with closing(reader or FileReader(db)) as found:
+            assert found.last_position() == 2
+        late.append(time.monotonic() - let_go.result())
+
+    assert min(late) < 0.04
+
+
+def held_for(seconds: float, db: Path) -> Future[float]:
+    """Hold a ledger's file as a writer that commits does, and tell when it was let go."""
+    holding, let_go = threading.Event(), Future[float]()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(db, isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            holding.set()
+            time.sleep(seconds)
+        let_go.set_result(time.monotonic())
+
+    threading.Thread(target=hold).start()
+    holding.wait()
+    return let_go
 
 
 def test_who_comes_second_to_a_stream_looks_again(nursery: Nursery, tmp_path: Path) -> None:
