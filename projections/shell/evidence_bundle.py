@@ -46,7 +46,7 @@ UNKNOWN = (
 def bundle(
     scope: Scope,
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")],
-    out: Annotated[str, typer.Option("-o", metavar="FILE.zip", help="where to; - writes to standard output")],
+    out: Annotated[str, typer.Option("-o", metavar="FILE.zip", help="a new file; - writes to standard output")],
     checkpoint: Checkpoints = None,
     vkey: VKeys = None,
     key: Annotated[

@@ -141,7 +141,7 @@ def check_receipt(
 def receipt(
     scope: Scope,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="like incident:INC-1")],
-    out: Annotated[str | None, typer.Option("-o", metavar="FILE", help="where to (default: standard output)")] = None,
+    out: Annotated[str | None, typer.Option("-o", metavar="FILE", help="a new file (default: standard output)")] = None,
     checkpoint: Checkpoints = None,
 ) -> None:
     """A stream's entries with the proof that a checkpoint covers them, for whoever wants to hold it against us.
