@@ -36,10 +36,13 @@ class Held:
 
 
 def given(data: bytes, where: str) -> list[Held]:
-    """Return the checkpoints of a file from outside, one or more in a row. Raises BadNote."""
+    """Return the checkpoints of a file from outside, one or more, also with blank lines between. Raises BadNote."""
     notes: list[list[bytes]] = [[]]
     for line in data.splitlines(keepends=True):
-        if notes[-1] and notes[-1][-1].startswith(_SIGNATURE) and not line.startswith(_SIGNATURE):
+        ended = bool(notes[-1]) and notes[-1][-1].startswith(_SIGNATURE) and not line.startswith(_SIGNATURE)
+        if ended and line == b"\n":
+            continue
+        if ended:
             notes.append([])
         notes[-1].append(line)
     return [Held(where, *checkpoints.read(b"".join(lines), where)) for lines in notes]

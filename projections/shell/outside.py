@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +49,7 @@ def keys_of(texts: Iterable[str]) -> list[Verifier]:
 
     found = []
     for text in texts:
-        lines = given(text).decode("utf-8", "replace").splitlines() if Path(text).is_file() else [text]
+        lines = given(text).decode("utf-8", "replace").splitlines() if os.path.isfile(text) else [text]
         found += [verifier(line, clean(text)) for line in lines if line.strip()]
     return list(dict.fromkeys(found))
 
