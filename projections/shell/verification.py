@@ -47,8 +47,8 @@ def verify(
 
     Each entry is read, compared with its leaf hash and judged by its stream once more; the tree over all of them is
     compared with the checkpoints in the ledger and with those given. Of an evidence bundle all is checked, and the
-    decision is made again. Nothing is written. Exit status 4 when something is broken, 1 when only the views are, or
-    when the decision in a bundle comes out otherwise.
+    decision is made again. Nothing is written. Exit status 4 when something is broken, 1 when only the views are,
+    when the decision in a bundle comes out otherwise, or when another version made it, whose texts cannot be checked.
 
     \b
     Examples:
