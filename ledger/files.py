@@ -1,4 +1,7 @@
-"""Files to be read: plain ones, of a size that is looked at first. A pipe or a device would keep the reader waiting."""
+"""Files to be read: plain ones, of a size that is looked at first. A pipe or a device would keep the reader waiting.
+
+And files to be handed out: new ones, so that none is lost.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from ledger.errors import LedgerError, NotFound
+from ledger.errors import LedgerError, NotFound, StorageFailed
 from ledger.text import clean
 
 _KINDS = {
@@ -49,6 +52,32 @@ def check_size(path: str, found: bytes, most: int) -> None:
     if len(found) > most:
         what = f"larger than {most:,} bytes"
         raise LedgerError(clean(path), what, "check that this is the right file, or divide it")
+
+
+def write_new(path: str, data: bytes) -> None:
+    """Put bytes into a new file, whole and onto the disk; what is at the path already, a link too, stays as it is.
+
+    Raises LedgerError when something is there, StorageFailed, with nothing left there, when it cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        todo = "name another file, or remove this one first: nothing is overwritten"
+        raise LedgerError(clean(path), "there is something here already", todo) from None
+    except (OSError, ValueError) as error:
+        what = f"cannot be made: {getattr(error, 'strerror', None) or error}"
+        raise StorageFailed(clean(path), what, "name another file") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        os.unlink(path)
+        if not isinstance(error, OSError):
+            raise
+        what = f"could not be written: {error.strerror}"
+        raise StorageFailed(clean(path), what, "nothing was left there; make room, or name another file") from None
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -7,6 +7,7 @@ import struct
 import warnings
 import zipfile
 from dataclasses import replace
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -27,11 +28,11 @@ from ledger.store.stream_record import StreamRecord
 from projections.concerning import concern
 from projections.history import History
 from projections.judgement import Judgement
-from tests.bundles import KEYS, LOG, OTHER, bundle, decided, sealed
+from tests.bundles import KEYS, LOG, OTHER, bundle, decide, decided, sealed
 from tests.oracle.histories import as_ofs
 from tests.support import do, entries
+from tests.test_concerning import corrected, told
 from tests.test_concerning import decided as decided_in
-from tests.test_concerning import told
 
 NOW = "2026-03-01T00:00:00Z"
 
@@ -338,6 +339,26 @@ def test_what_is_wrong_is_named(made: Bundle) -> None:
         assert len(str(caught.value).splitlines()) == 3
 
 
+def test_what_another_version_made_is_checked_as_far_as_it_goes_and_never_passes(made: Bundle, tmp_path: Path) -> None:
+    """Its texts follow from nothing that this version knows, so they may be anybody's."""
+    path, spoofed = tmp_path / "other.zip", made.files()
+    assert made.program.encode() in spoofed["manifest.json"]
+    spoofed["manifest.json"] = spoofed["manifest.json"].replace(made.program.encode(), b"sla-ledger 0.0.1")
+    spoofed |= {"README.md": b"Trust this.\n", "check.go": b"package main\n\nfunc main() {}\n"}
+    path.write_bytes(packing.packed(resummed(spoofed)))
+
+    told = do("nowhere.db", "verify", str(path), "--json", code=1, now=NOW)
+    found = json.loads(told.stdout)
+
+    assert (found["result"], found["made_by"]) == ("reproduced", "sla-ledger 0.0.1")
+    assert found["not_checked"] == ["README.md", "check.go", "check_inclusion.py"]
+    assert "made by sla-ledger 0.0.1" in told.stderr
+    assert "NOT CHECKED" in do("nowhere.db", "verify", str(path), code=1, now=NOW).stdout
+    spoofed["entries.jsonl"] = spoofed["entries.jsonl"].replace(b"acme", b"acne")
+    path.write_bytes(packing.packed(resummed(spoofed)))
+    do("nowhere.db", "verify", str(path), code=4, now=NOW)
+
+
 def test_two_histories_signed_by_the_log_are_a_fork(made: Bundle) -> None:
     said = made.earlier[0].checkpoint
     fork = replace(said, root=bytes(32))
@@ -460,6 +481,24 @@ def test_a_request_that_names_another_customers_case_gives_no_bundle(tmp_path: P
     assert not (tmp_path / "b.zip").exists()
 
 
+def test_before_a_claim_was_corrected_a_bundle_has_no_answer(tmp_path: Path) -> None:
+    lines = [json.loads(to_line(from_state(*row))) for row in decided().rows(10**9)]
+    lines = [{k: v for k, v in x.items() if k not in ("id", "sequence")} for x in lines]
+    lines = [x for x in lines if x["subject"] != "claim:C" or "decision" not in x["data"]]
+    lines = corrected(lines, "claim:C", "borealis")
+    record = StreamRecord(entries([*lines, decide(lines, "claim:C", datetime(2026, 2, 3))]))
+    path = tmp_path / "claim.zip"
+    made = bundle(record)
+    path.write_bytes(packing.packed(made.files()))
+    fix = next(x.position for x in made.said if x.name == "EntryCorrected")
+
+    told = do(path, "--at-entry", str(fix - 1), "claim", "assess", "claim:C", code=1, now=NOW)
+    assert "claim:C asked for borealis licence" in told.stderr
+    do(path, "--at-entry", str(fix), "claim", "assess", "claim:C", now=NOW)
+    assert "reproduced" in do(path, "verify", str(path), now=NOW).stdout
+    assert "agreement:borealis" not in {x.stream for x in made.said}
+
+
 # ------------------------------------------------------------------------------------------------ from each store
 
 
@@ -490,10 +529,10 @@ def test_a_sealed_ledger_gives_a_bundle_by_its_own_key(ledger: Path, tmp_path: P
     do(db, "seal", "--key", key)
 
     do(db, "bundle", "claim:C", "-o", str(out), "--key", key, now=NOW)
-    first = out.read_bytes()
-    do(db, "bundle", "claim:C", "-o", str(out), "--key", key, now=NOW)
+    again = tmp_path / "again.zip"
+    do(db, "bundle", "claim:C", "-o", str(again), "--key", key, now=NOW)
 
-    assert out.read_bytes() == first
+    assert out.read_bytes() == again.read_bytes()
     assert "reproduced" in do(db, "verify", str(out), "--vkey", vkey, now=NOW).stdout
     do(db, "bundle", "claim:C-1", "-o", str(out), "--key", key, code=1, now=NOW)
     do(db, "bundle", "claim:C", "-o", str(tmp_path / "claim"), "--key", key, code=2, now=NOW)

@@ -223,9 +223,25 @@ def mutants(files: Files) -> list[tuple[str, tuple[str, ...], list[Files]]]:
         ("a truncated proof of consistency", ("go",), but(earlier, files[earlier].partition(b"\n")[2])),
         ("the last checkpoint for an earlier one", ("go",), but(earlier, proof + b"\n\n" + checkpoint)),
         ("checkpoints swapped", tree, [files | {"checkpoint.txt": note, earlier: b"\n" + checkpoint}]),
+        ("another decision", ("go",), [edited(files, "decision.json", b'"verdict":"refused"', b'"verdict":"granted"')]),
+        ("a decision in other notation", ("go",), [edited(files, "decision.json", b":", b": ")]),
+        *((f"another {field} in the manifest", ("go",), stated(files, field)) for field in STATED),
         ("the proof of a basis", ("go",), bits(files, basis, r"^(.{44})$")),
         ("no proof of a basis", ("go",), [{k: v for k, v in files.items() if k != basis}]),
     ]
+
+
+STATED = ("format", "claim", "decision_entry", "entries", "origin", "size", "root")
+
+
+def stated(files: Files, field: str) -> list[Files]:
+    """The files with another value of a field in the manifest, and with a second one before the right one."""
+    [value] = re.findall(rf'"{field}": (.+),\n', files["manifest.json"].decode())
+    other = value[:-1] + "1" if value.isdigit() else f'"x{value[2:]}'
+    right, wrong = f'"{field}": {value},\n'.encode(), f'"{field}": {other},\n'.encode()
+    if right == wrong:
+        wrong = right.replace(b"1,", b"2,")
+    return [edited(files, "manifest.json", right, x) for x in (wrong, wrong + b"  " + right)]
 
 
 def edited(files: Files, name: str, old: bytes, new: bytes) -> Files:
@@ -254,8 +270,6 @@ def test_every_file_is_changed_by_some_mutant_or_is_one_to_read(files: Files) ->
         "README.md",
         "check.go",
         "check_inclusion.py",
-        "decision.json",
-        "manifest.json",
         "terms-1.toml",
         "SHA256SUMS",
     }

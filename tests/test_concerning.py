@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger.errors import LedgerError
 from projections import audit, credits, explain_claim
 from projections.availability import availability
-from projections.concerning import concern
+from projections.concerning import asked, concern
 from projections.downtime import Downtime
 from projections.history import History
 from projections.judgement import Judgement
@@ -80,6 +80,8 @@ def test_a_claim_comes_out_of_its_own_streams_as_out_of_all(data: st.DataObject)
         needed = concern(whole, stream)
         some = whole.of_streams([*needed.streams, *needed.foreign])
         last = data.draw(st.sampled_from([whole.last_position, whole.last_position // 2]))
+        if asked(whole, stream, last) not in {None, *needed.pairs}:
+            continue  # a bundle refuses the question
         both = [Judgement(x.at_entry(last), as_of, changes=changes) for x in (whole, some)]
 
         assert decided(both[0], stream) == decided(both[1], stream)
@@ -95,9 +97,8 @@ def test_no_case_of_another_customer_is_among_them(data: st.DataObject) -> None:
     whole = History(entries(lines))
     for stream in whole.streams("claim"):
         needed = concern(whole, stream)
-        customers = {customer for customer, _ in needed.pairs}
         for case, _, said in CASES:
-            if said["customer"] not in customers:
+            if said["customer"] != needed.customer:
                 assert case not in needed.streams
 
 
@@ -126,6 +127,57 @@ def test_no_stream_could_be_left_out_and_none_more_is_needed() -> None:
     for stream in needed.streams:
         without = found(s for s in needed.streams if s != stream)
         assert (without == found(needed.streams)) == (stream == "calendar:oslo"), stream
+
+
+def corrected(lines: list[dict[str, Any]], stream: str, customer: str) -> list[dict[str, Any]]:
+    """The lines with an opening that named a customer, and was corrected to what it says before anything followed."""
+    found = []
+    for told in lines:
+        found.append(told)
+        if told["subject"] == stream and told["type"] in ("CreditRequested", "AgreementSigned"):
+            found[-1] = told | {"data": told["data"] | {"customer": customer}}
+            fix = {"version": 1, "reason": "a slip", "time": told["time"], "data": told["data"]}
+            found.append(line(stream, "EntryCorrected", datetime.fromisoformat(told["time"]), fix))
+        elif "decision" in told["data"]:
+            told["data"]["decision"]["basis"]["entries"] = len(found) - 1
+    return found
+
+
+def test_whom_a_claim_named_before_it_was_corrected_has_no_say() -> None:
+    whole = concern(History(entries(story())), "claim:C")
+    needed = concern(History(entries(corrected(story(), "claim:C", "borealis"))), "claim:C")
+
+    assert needed == whole
+    assert "agreement:borealis" not in needed.streams
+
+
+def test_another_claim_that_was_decided_for_two_customers_is_foreign() -> None:
+    lines = story()
+    told = next(x for x in lines if x["subject"] == "claim:C-0" and "decision" in x["data"])
+    fix = {"version": 1, "reason": "x", "time": told["time"], "data": lines[-1]["data"] | {"customer": "borealis"}}
+    lines.append(line("claim:C-0", "EntryCorrected", datetime(2026, 2, 2), fix))
+
+    needed = concern(History(entries(lines)), "claim:C")
+
+    assert needed.foreign == ("agreement:borealis", "claim:C-0")
+
+
+def test_another_claim_that_was_corrected_before_it_was_decided_is_its_customers_alone() -> None:
+    lines = corrected(story(), "claim:C-0", "borealis")
+
+    assert concern(History(entries(lines)), "claim:C").foreign == ()
+    other = story()
+    for told in other:
+        if told["subject"] == "claim:C-0" and told["type"] == "CreditRequested":
+            told["data"] = told["data"] | {"customer": "borealis"}
+    needed = concern(History(entries(corrected(other, "claim:C-0", "acme"))), "claim:C")
+    assert "claim:C-0" not in (*needed.streams, *needed.foreign)
+
+
+def test_an_agreement_that_is_another_customers_now_is_foreign() -> None:
+    lines = corrected(story(), "agreement:borealis", "acme")
+
+    assert concern(History(entries(lines)), "claim:C").foreign == ("agreement:borealis",)
 
 
 def test_a_case_of_another_customer_that_a_request_names_is_told_apart() -> None:

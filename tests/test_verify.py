@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from ledger.book import Ledger, create
-from ledger.seal import merkle, verifying
+from ledger.seal import checkpoints, merkle, verifying
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
-from ledger.seal.notes import Signer
+from ledger.seal.notes import COSIGNATURE, Signer
 from ledger.store.address import reader_at
 from ledger.store.reading import FileReader, Stored
 from ledger.store.stream_file import read
@@ -344,6 +344,37 @@ def test_a_checkpoint_of_another_key_is_told_where_the_key_is_known(db: Path, tm
     assert first(found) == (None, "other_key")
     both = verified(db, *given, "--vkey", str(KEY.verifier()), "--vkey", str(OTHER.verifier()))
     assert outcome(both, "signatures") == "holds"
+
+
+def test_after_a_change_of_keys_the_new_one_is_enough(db: Path) -> None:
+    """Up to the last checkpoint that it signed: an id beside its signature anybody can add, and go on from there."""
+    new = Signer("example.com/new", bytes(range(3, 35)))
+    both = str(new.sign(checkpoints.read(sealed(db, 150).encode(), "x")[1]))
+    with opened(db) as connection:
+        connection.execute("DELETE FROM checkpoints WHERE size = ?", (ALL,))
+    with contextlib.closing(Ledger(db)) as ledger:
+        ledger.keep_checkpoint(150, both)
+
+    found = verified(db, "--vkey", str(new.verifier()))
+    remark = found["remarks"][0]
+    assert f"the checkpoint of size {HALF} kept in the ledger is signed by {KEY.name}+" in remark
+    assert "a given key signed the checkpoint of size 150" in remark
+    keep(db, ALL)
+    assert first(verified(db, "--vkey", str(new.verifier()), code=4)) == (None, "other_key")
+
+
+def test_a_witness_alone_says_nothing_of_the_ledger(db: Path, tmp_path: Path) -> None:
+    seen = Signer("acme.example/witness", bytes(range(4, 36)))
+    key = str(seen.verifier(COSIGNATURE))
+
+    found = verified(db, "--vkey", key)
+    assert outcome(found, "signatures") == "not_checked"
+    assert ["none of the keys given is a log's" in x for x in found["remarks"]] == [True]
+    note = checkpoints.read(sealed(db, ALL).encode(), "x")[1]
+    (tmp_path / "cosigned").write_text(str(seen.cosign(note, 1_780_000_000)))
+    assert outcome(verified(db, "--vkey", key, "--checkpoint", str(tmp_path / "cosigned")), "signatures") == "holds"
+    (tmp_path / "cosigned").write_text(str(note))
+    verified(db, "--vkey", key, "--checkpoint", str(tmp_path / "cosigned"), code=4)
 
 
 def test_a_checkpoint_that_was_deleted_in_the_ledger_is_missed(db: Path, outside: list[str]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.entry import to_line
 from ledger.errors import LedgerBroken, LedgerError
-from ledger.seal import checkpoints, hash_lines, merkle, proven, receipts, witness
+from ledger.seal import checkpoints, hash_lines, held, merkle, proven, receipts, witness
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf, leaf_bytes
 from ledger.seal.notes import COSIGNATURE, BadNote, Note, Signer, seen_at, verifier
@@ -149,6 +149,62 @@ def test_signatures_that_anybody_can_add_are_not_kept(tmp_path: Path) -> None:
     assert witness.seen(path) == kept
 
 
+NEW = Signer("example.com/ledger-2", bytes(range(2, 34)))
+
+
+def test_a_state_follows_to_a_new_key_by_a_checkpoint_that_both_signed(tmp_path: Path) -> None:
+    path = tmp_path / "acme.state"
+    witness.check(path, Request(*signed(100)), KEY, None, SEEN_AT, "x")
+    request = asked(100, 200)
+    alone, both = (replace(request, note=NEW.sign(note)) for note in (request.checkpoint.note(), request.note))
+
+    for refused, key in ((alone, NEW.verifier()), (request, NEW.verifier()), (both, WITNESS.verifier(COSIGNATURE))):
+        with pytest.raises(BadNote):
+            witness.check(path, refused, key, None, SEEN_AT, "x")
+    with pytest.raises(BadNote, match="did not sign it too"):
+        witness.accepted(having_seen(100), alone, NEW.verifier(), "x")
+    _, kept = witness.check(path, both, NEW.verifier(), None, SEEN_AT, "x")
+    assert kept.key == NEW.verifier()
+    assert [x.name for x in kept.note.signatures] == [NEW.name, LOG.name]
+    later = asked(200, 250)
+    _, kept = witness.check(path, replace(later, note=NEW.sign(later.checkpoint.note())), None, None, SEEN_AT, "x")
+    assert kept.checkpoint.size == 250
+    with pytest.raises(BadNote, match="not signed by the log's key"):
+        witness.check(path, asked(250, 260), None, None, SEEN_AT, "x")
+
+
+def test_no_entries_have_one_root() -> None:
+    empty, other = (Checkpoint(LOG.name, 0, root) for root in (merkle.EMPTY, bytes(32)))
+
+    assert witness.accepted(None, Request(empty, LOG.sign(empty.note())), KEY, "x").checkpoint == empty
+    with pytest.raises(BadNote, match="a root over some"):
+        witness.accepted(None, Request(other, LOG.sign(other.note())), KEY, "x")
+
+
+def test_a_state_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    target, link = tmp_path / "kept" / "acme.state", tmp_path / "link"
+    link.symlink_to(target)
+
+    witness.check(link, Request(*signed(100)), KEY, None, SEEN_AT, "x")
+    witness.check(link, asked(100, 200), None, None, SEEN_AT, "x")
+
+    assert link.is_symlink()
+    assert witness.seen(target) == having_seen(200)
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["kept", "link"]
+
+
+def test_a_checkpoint_may_end_in_blank_lines_and_in_no_carriage_returns() -> None:
+    note = str(signed(5)[1]).encode()
+
+    assert witness.request(note + b"\n\n", "x") == Request(*signed(5))
+    assert witness.request(str(asked(3, 5)).encode() + b"\n", "x") == asked(3, 5)
+    assert [x.checkpoint for x in held.given(note + b"\n\n" + note + b"\n", "x")] == [signed(5)[0]] * 2
+    for reader in (witness.request, held.given, checkpoints.read):
+        with pytest.raises(BadNote, match="CR LF"):
+            reader(note.replace(b"\n", b"\r\n"), "x")
+
+
 def test_what_a_screen_would_not_show_is_refused() -> None:
     hidden = LOG.sign(Checkpoint("example.com/\u202eledger", 5, bytes(32)).note())
 
@@ -247,6 +303,17 @@ def test_a_changed_bit_of_a_receipt_is_refused(data: st.DataObject) -> None:
         receipts.check(receipts.receipt(changed, "x"), [KEY], "x")
 
 
+def test_what_is_left_out_of_a_receipt_or_moved_is_seen() -> None:
+    whole = receipt(witnessed_by=None)
+    one, two, three = whole.entries
+    for some in ((two, three), (one, three), (one, one, two, three), (two, one, three), (one, two, two)):
+        with pytest.raises(LedgerBroken, match="one was left out or moved"):
+            receipts.check(receipts.receipt(bytes(replace(whole, entries=some)), "x"), [KEY], "x")
+    receipts.check(receipts.receipt(bytes(replace(whole, entries=(one, two))), "x"), [KEY], "x")
+    with pytest.raises(BadNote, match="twice"):
+        receipts.receipt(bytes(whole) + str(whole.note.signatures[0]).encode(), "x")
+
+
 def test_one_entry_among_100_000_is_proved_in_about_a_kilobyte() -> None:
     row = next(r for r in decided().rows(10**9) if r[1] == "incident:INC-1")
     leaves = [sha256(b"%d" % n).digest() for n in range(100_000)]
@@ -335,6 +402,36 @@ def test_a_ledger_without_checkpoint_says_what_to_do(tmp_path: Path) -> None:
     told = do(history, "receipt", "outage:O-1", code=1)
 
     assert "sla-ledger seal" in told.stderr
+
+
+def test_a_stream_that_is_too_long_or_unknown_is_told_when_a_receipt_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, checkpoint = tmp_path / "history.jsonl", tmp_path / "held"
+    history.write_text("".join(to_line(from_state(*row)) + "\n" for row in decided().rows(10**9)))
+    checkpoint.write_text(str(sealed(decided(), decided().count())[1]))
+    told = do(history, "receipt", "outage:O-77", "--checkpoint", str(checkpoint), code=1)
+    assert "no such stream is known" in told.stderr
+
+    monkeypatch.setattr(receipts, "MAX_ENTRIES", 2)
+    told = do(history, "receipt", "outage:O-1", "--checkpoint", str(checkpoint), code=1)
+    assert "a receipt holds 2 at most" in told.stderr
+
+
+def test_what_outsiders_give_is_a_plain_file_and_keys_may_share_one(tmp_path: Path) -> None:
+    history, checkpoint, pipe, keys = (tmp_path / x for x in ("history.jsonl", "held", "pipe", "keys"))
+    history.write_text("".join(to_line(from_state(*row)) + "\n" for row in decided().rows(10**9)))
+    checkpoint.write_text(str(sealed(decided(), decided().count())[1]))
+    keys.write_text(f"{WITNESS.verifier(COSIGNATURE)}\n{KEY}\n")
+    os.mkfifo(pipe)
+
+    do(history, "verify", "--checkpoint", str(checkpoint), "--vkey", str(keys))
+    for command in (
+        ["verify", "--checkpoint", str(pipe)],
+        ["witness", "check", str(pipe), "--state", str(tmp_path / "state"), "--vkey", str(KEY)],
+        ["witness", "receipt", str(pipe), "--vkey", str(KEY)],
+    ):
+        assert "it is a pipe" in do(history, *command, code=1).stderr
 
 
 def test_a_leaf_that_is_shown_is_the_one_form_that_it_has() -> None:

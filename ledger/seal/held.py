@@ -10,7 +10,7 @@ from ledger.seal import checkpoints
 from ledger.seal.by_position import Walk
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.findings import Finding, Findings
-from ledger.seal.notes import BadNote, Note, Verifier
+from ledger.seal.notes import SIGNATURE, BadNote, Note, Verifier, verified_by
 
 LEDGER = "kept in the ledger"
 _SIGNATURE = "— ".encode()  # what a line of a note with a signature begins with
@@ -36,10 +36,13 @@ class Held:
 
 
 def given(data: bytes, where: str) -> list[Held]:
-    """Return the checkpoints of a file from outside, one or more in a row. Raises BadNote."""
+    """Return the checkpoints of a file from outside, one or more, also with blank lines between. Raises BadNote."""
     notes: list[list[bytes]] = [[]]
     for line in data.splitlines(keepends=True):
-        if notes[-1] and notes[-1][-1].startswith(_SIGNATURE) and not line.startswith(_SIGNATURE):
+        ended = bool(notes[-1]) and notes[-1][-1].startswith(_SIGNATURE) and not line.startswith(_SIGNATURE)
+        if ended and line == b"\n":
+            continue
+        if ended:
             notes.append([])
         notes[-1].append(line)
     return [Held(where, *checkpoints.read(b"".join(lines), where)) for lines in notes]
@@ -65,18 +68,39 @@ def kept(rows: Sequence[tuple[int, str]], findings: Findings) -> list[Held]:
     return found
 
 
-def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: Findings) -> None:
-    """Find the checkpoints that none of the keys has signed."""
+def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: Findings) -> list[str]:
+    """Find the checkpoints that none of the keys has signed; return what is to be said of those that others vouch for.
+
+    A note names keys by their ids alone. So what another key signed cannot be checked, and is let pass only up to the
+    largest size that a given key signed: its entries are the beginning of those. Where no key is a log's, nothing is
+    known of what the ledger keeps.
+    """
+    sound, others = list[Held](), list[Held]()
     for one in held:
         try:
-            signed = [key.verified(one.note) for key in keys]
-            if not any(signed):
-                others = ", ".join(sorted({f"{s.name}+{s.key_id.hex()}" for s in one.note.signatures}))
-                what = f"{one.name} is signed by none of the given keys, but by {others}"
-                findings.add(Finding(None, "signatures", "other_key", what))
+            (sound if verified_by(one.note, keys) else others).append(one)
         except BadNote as error:
             what = f"{one.name} is not what was signed: {error.where}: {error.what}"
             findings.add(Finding(None, "signatures", "changed_checkpoint", what))
+    up_to, beside = max((one.checkpoint.size for one in sound), default=0), dict[str, Held]()
+    for one in sound:
+        beside |= dict.fromkeys(_ids(one), one)
+    remarks = list[str]()
+    if not any(key.kind == SIGNATURE for key in keys):
+        remarks.append("none of the keys given is a log's, so who signed the checkpoints in the ledger was not checked")
+        others = [one for one in others if one.is_outside]
+    for one in others:
+        names, known = ", ".join(_ids(one)), next((beside[x] for x in _ids(one) if x in beside), None)
+        if known is not None and one.checkpoint.size <= up_to:
+            remarks.append(f"{one.name} is signed by {names}, not checked; a given key signed {known.name} beside it")
+        else:
+            what = f"{one.name} is signed by none of the given keys, but by {names}"
+            findings.add(Finding(None, "signatures", "other_key", what))
+    return remarks
+
+
+def _ids(one: Held) -> list[str]:
+    return sorted({f"{s.name}+{s.key_id.hex()}" for s in one.note.signatures})
 
 
 def check_tree(held: Sequence[Held], walk: Walk, last: int, findings: Findings) -> int:

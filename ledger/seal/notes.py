@@ -70,6 +70,7 @@ def parsed(data: bytes, where: str) -> Note:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise BadNote(where, "not a note: it is not UTF-8") from None
+    check_line_ends(data, where)
     if any(c < " " and c != "\n" for c in text):
         raise BadNote(where, "not a note: it holds control characters")
     body, blank, tail = text.rpartition("\n\n")
@@ -79,6 +80,13 @@ def parsed(data: bytes, where: str) -> Note:
     if len(lines) > MAX_SIGNATURES:
         raise BadNote(where, f"a note with {len(lines)} signatures; {MAX_SIGNATURES} at most")
     return Note(body + "\n", tuple(_signature(line, where) for line in lines))
+
+
+def check_line_ends(data: bytes, where: str) -> None:
+    """Raise BadNote for lines that end in CR LF: a program has changed them on the way, and no signature fits."""
+    if b"\r\n" in data:
+        todo = "have it sent unchanged, or turn its line ends into LF"
+        raise BadNote(where, "its lines end in CR LF, as a mail program or editor leaves them, not in LF", todo)
 
 
 def _signature(line: str, where: str) -> Signature:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from struct import Struct
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from zlib import crc32
 
-from ledger.errors import LedgerBroken, NotFound
+from ledger.errors import LedgerBroken
+from ledger.files import opened
 
 MAX_BYTES, MAX_FILES, MAX_NAME = 64_000_000, 1_000, 64
 _LOCAL = b"PK\x03\x04"
@@ -35,9 +35,7 @@ def packed(files: Mapping[str, bytes]) -> bytes:
 
 def read(path: str) -> bytes:
     """Return the bytes of an archive; NotFound when there is none, LedgerBroken when it is too large for one."""
-    if not Path(path).is_file():
-        raise NotFound(path, "there is no such file", "check the file's name")
-    with Path(path).open("rb") as file:
+    with opened(path) as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise bad(path, f"larger than {MAX_BYTES} bytes")

@@ -32,7 +32,7 @@ HELP = """\
 # in the leaf; SHA-256 of a zero byte and the leaf is the leaf hash; with the proof (RFC 6962, index = position - 1) it
 # leads to the root in the checkpoint below, which the log's key signed.
 """
-MAX_BYTES, MAX_ENTRIES = 16_000_000, 1_000
+MAX_BYTES, MAX_ENTRIES = 16_000_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def receipt(data: bytes, where: str) -> Receipt:
         )
         found.append(read(leaf, stored, proof, where))
     made = Receipt(tuple(found), *checkpoints.read(note, where))
+    if len({(x.name, x.key_id) for x in made.note.signatures}) != len(made.note.signatures):
+        raise BadNote(where, "a signature of one key twice")
     if bytes(made) != data:
         raise BadNote(where, "not as a receipt is written: something was changed that the proofs do not need")
     return made
@@ -77,7 +79,8 @@ def receipt(data: bytes, where: str) -> Receipt:
 def check(found: Receipt, keys: Sequence[Verifier], where: str) -> list[Verifier]:
     """Return those keys that signed a receipt's checkpoint; every entry of it is covered, all of one stream.
 
-    Raises BadNote when the first key, the log's, did not sign it, LedgerBroken when a proof does not hold.
+    They are its first ones, in order. Raises BadNote when the first key, the log's, did not sign it, LedgerBroken when
+    a proof does not hold, or when an entry is left out, repeated or in another place.
     """
     signed = [key for key in keys if key.verified(found.note) is not None]
     if keys[0] not in signed:
@@ -88,6 +91,12 @@ def check(found: Receipt, keys: Sequence[Verifier], where: str) -> list[Verifier
             raise LedgerBroken(where, what, "ask for another receipt; keep this one")
     if len({entry.row[1] for entry in found.entries}) != 1:
         raise BadNote(where, "entries of several streams in one receipt")
+    before = 0
+    for number, (position, stream, version, *_) in enumerate((x.row for x in found.entries), 1):
+        if version != number or position <= before:
+            what = f"entry {position}: version {version} of {stream} in place of {number}: one was left out or moved"
+            raise LedgerBroken(where, what, "ask for another receipt; keep this one")
+        before = position
     return signed
 
 

@@ -11,7 +11,7 @@ from ledger.seal.by_position import Walk
 from ledger.seal.by_stream import Readmission
 from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
-from ledger.seal.notes import Verifier
+from ledger.seal.notes import SIGNATURE, Verifier
 
 Outcome = Literal["holds", "broken", "said", "not_checked"]
 
@@ -46,6 +46,7 @@ class Verdict:
 
     last: position of the last entry. is_file: a stream file, which keeps no leaf hashes and no checkpoints. altered:
     names of tables and triggers that are not as they were made; None when nobody looked.
+    vouched: what is to be said of signatures that no given key made.
     """
 
     last: int
@@ -56,6 +57,7 @@ class Verdict:
     given: Sequence[Held]
     keys: Sequence[Verifier]
     findings: Findings = field(default_factory=Findings)
+    vouched: Sequence[str] = ()
     altered: Sequence[str] | None = None
 
     @property
@@ -121,7 +123,8 @@ class Verdict:
         yield self._check("given_checkpoints", f"{tree} held outside", len(self.given), none)
         none = "" if held > 1 else "consistency between checkpoints: there are no two"
         yield self._check("consistency", "the checkpoints are consistent with each other", held, none)
-        none = "" if self.keys and held else "signatures: no key was given, or nothing to verify with it"
+        checks = bool(self.given) or any(key.kind == SIGNATURE for key in self.keys)
+        none = "" if self.keys and held and checks else "signatures: no key of the log was given, or nothing to verify"
         yield self._check("signatures", "each checkpoint is signed by a given key", held, none)
 
     def _check(self, name: str, what: str, count: int, not_checked: str = "") -> Check:
@@ -149,6 +152,7 @@ class Verdict:
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader should know although nothing is broken."""
+        yield from self.vouched
         known = {(one.checkpoint.size, one.checkpoint.root) for one in self.kept}
         for one in self.given:
             if not self.is_file and (one.checkpoint.size, one.checkpoint.root) not in known:

@@ -58,9 +58,8 @@ def verified(
     findings.add_all(named(record, walk.changed, holding.check_tree(held, walk, last, findings)))
     if not again.findings.listed:
         _find_odd_command_ids(record, last, again, findings)
-    if keys:
-        holding.check_signatures(held, keys, findings)
-    return Verdict(last, address is None, walk, again, kept, given, keys, findings)
+    vouched = holding.check_signatures(held, keys, findings) if keys else ()
+    return Verdict(last, address is None, walk, again, kept, given, keys, findings, vouched)
 
 
 @contextmanager

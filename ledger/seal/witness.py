@@ -16,7 +16,7 @@ from pathlib import Path
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal import checkpoints, hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
-from ledger.seal.notes import BadNote, Note, Signer, Verifier, verifier
+from ledger.seal.notes import SIGNATURE, BadNote, Note, Signer, Verifier, check_line_ends, verifier
 from ledger.text import clean
 
 try:
@@ -54,6 +54,9 @@ class Seen:
 
 def request(data: bytes, where: str) -> Request:
     """Return what a file asks a witness to see: a checkpoint, or an add-checkpoint request. Raises BadNote."""
+    check_line_ends(data, where)
+    if data.endswith(b"\n"):
+        data = data.rstrip(b"\n") + b"\n"  # blank lines at the end are no part of it
     first, _, rest = data.partition(b"\n")
     if any(clean(line) != line for line in data.decode("utf-8", "replace").split("\n")):
         raise BadNote(where, "not a checkpoint: it holds characters that would not be seen on a screen")
@@ -69,25 +72,34 @@ def request(data: bytes, where: str) -> Request:
 def accepted(last: Seen | None, asked: Request, key: Verifier | None, where: str) -> Seen:
     """Return what a witness remembers after it has seen a checkpoint.
 
-    last: what it remembered, None the first time, when a key has to be given. Raises BadNote when the log's key did not
-    sign it, LedgerBroken for a rollback and for a fork, LedgerError when there is no proof from what was seen last.
-    Signatures of others, which anybody can add, are not kept.
+    last: what it remembered, None the first time, when a key has to be given. Another key than the one remembered takes
+    its place with a checkpoint that both have signed. Raises BadNote when the log's key did not sign it, LedgerBroken
+    for a rollback and for a fork, LedgerError when there is no proof from what was seen last. Signatures of others,
+    which anybody can add, are not kept.
     """
     new = asked.checkpoint
     trusted = last.key if last else key
     if trusted is None:
         todo = "name the key once, as the contract or its owner states it: --vkey NAME+ID+KEY"
         raise BadNote(where, "the first checkpoint of a log whose key is not known yet", todo)
-    if key is not None and key != trusted:
-        raise BadNote(where, f"another key than the one seen before, {trusted}", "ask the log's owner why it changed")
-    signature = trusted.verified(asked.note)
-    if signature is None:
+    followed = key or trusted
+    if followed.kind != SIGNATURE:
+        raise BadNote(where, f"a witness's key, not a log's: {followed}", "name the log's key: --vkey")
+    signatures = [one.verified(asked.note) for one in dict.fromkeys((followed, trusted))]
+    if followed != trusted and None in signatures:
+        todo = (
+            "ask for a checkpoint that both keys signed, and why it changed; it is made with seal --key OLD --also NEW"
+        )
+        raise BadNote(where, f"another key than the one seen before, {trusted}, which did not sign it too", todo)
+    if signatures[0] is None:
         raise BadNote(where, f"not signed by the log's key, {trusted}")
+    if not new.size and new.root != merkle.EMPTY:
+        raise BadNote(where, "a checkpoint of no entries with a root over some")
     if last is not None and new.origin != last.checkpoint.origin:
         raise BadNote(where, f"a checkpoint of {new.origin!r}, not of {last.checkpoint.origin!r}")
     if last is not None:
         _check_continues(last.checkpoint, asked, where)
-    return Seen(trusted, new, Note(asked.note.text, (signature,)))
+    return Seen(followed, new, Note(asked.note.text, tuple(x for x in signatures if x is not None)))
 
 
 def _check_continues(old: Checkpoint, asked: Request, where: str) -> None:
@@ -131,8 +143,9 @@ def check(
     """Take a checkpoint as the next and keep it in the state file; return what was kept before, and what is now.
 
     signer: the witness's own key, which cosigns. at: now, in seconds since 1970. One witness at a time uses the file;
-    what `accepted` refuses changes nothing.
+    what `accepted` refuses changes nothing. A link is followed, to one state and one lock.
     """
+    path = path.resolve()
     with _alone(path):
         last = seen(path)
         found = accepted(last, asked, key, where)

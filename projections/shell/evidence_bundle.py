@@ -19,7 +19,7 @@ from ledger.seal.notes import COSIGNATURE, BadNote, Verifier
 from ledger.text import clean
 from projections import claims
 from projections.audit import audit
-from projections.concerning import Concern, concern
+from projections.concerning import Concern, asked, concern
 from projections.history import History
 from projections.shell import output
 from projections.shell.custody import default_key, of_the_ledger
@@ -46,7 +46,7 @@ UNKNOWN = (
 def bundle(
     scope: Scope,
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="like claim:2025 or 2025")],
-    out: Annotated[str, typer.Option("-o", metavar="FILE.zip", help="where to; - writes to standard output")],
+    out: Annotated[str, typer.Option("-o", metavar="FILE.zip", help="a new file; - writes to standard output")],
     checkpoint: Checkpoints = None,
     vkey: VKeys = None,
     key: Annotated[
@@ -116,8 +116,9 @@ def _decision(scope: Scope, history: History, stream: str) -> int:
 
 def _positions(history: History, needed: Concern, stream: str) -> list[int]:
     if needed.foreign:
-        what = f"the request names what is not its customer's, and would give it away: {', '.join(needed.foreign)}"
-        raise LedgerError(stream, what, "name the customer's own cases in a request, before it is decided")
+        what = f"it rests on, or names, what is not {needed.customer}'s, and would give it away"
+        todo = "name the customer's own cases in a request, and correct it before it is decided"
+        raise LedgerError(stream, f"{what}: {', '.join(needed.foreign)}", todo)
     return [x.position for x in history.of_streams(needed.streams).entries]
 
 
@@ -130,10 +131,15 @@ def _kept(record: Record, key: Verifier) -> list[tuple[Checkpoint, Note]]:
 def verify_bundle(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str]) -> None:
     """Check all of an evidence bundle and print what it shows; exit status 1 when the decision comes out otherwise.
 
-    Raises what `bundle_verdict` does.
+    Raises what `bundle_verdict` does, and LedgerError once all is printed when another version made the bundle: its
+    README, programs and built-in terms are not what this one can compare them with.
     """
     found, lines = bundle_verdict(scope, checkpoints, vkeys)
     output.thing(scope, found, lines)
+    if found["not_checked"]:
+        made = scope.bundle()
+        what = f"made by {clean(made.program)}, this is {program()}: not checked were {', '.join(found['not_checked'])}"
+        raise LedgerError(clean(scope.db), what, "verify it with that version too; rely on none of them, and run none")
     if found["differences"]:
         raise typer.Exit(1)
 
@@ -165,6 +171,7 @@ def bundle_verdict(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str
         "differences": found["differences"],
         "made_by": made.program,
         "zone_data": made.zone_data,
+        "not_checked": sorted(made.handed or ()),
         "unknown": list(UNKNOWN[bool(keys) :]),
     }
     return result, _told(result, made, compared)
@@ -177,6 +184,17 @@ def check_pair(scope: Scope, customer: str | None, service: str | None) -> None:
         asked = " or ".join(f"--customer {c} --service {s}" for c, s in sorted(pairs))
         what = f"it holds what concerns {scope.bundle().claim}: too little for the availability of others"
         raise LedgerError(clean(scope.db), what, f"ask with {asked}")
+
+
+def check_entry(scope: Scope, position: int) -> None:
+    """Raise LedgerError for an entry at which a claim in a bundle still asked for something else than it holds."""
+    made = scope.bundle()
+    history = History(made.said, made.checkpoint.size)
+    pairs = concern(history, made.claim).pairs
+    for stream in history.streams("claim"):
+        if (pair := asked(history, stream, position)) and pair not in pairs:
+            what = f"at entry {position}, {stream} asked for {' '.join(pair)}, of which a bundle holds too little"
+            raise LedgerError(clean(scope.db), what, "name an entry after its correction: --at-entry")
 
 
 def _compared(made: Bundle, one: Held, where: str) -> dict[str, Any]:
@@ -203,4 +221,6 @@ def _told(found: dict[str, Any], made: Bundle, compared: Sequence[dict[str, Any]
         lines.append(f"{x['file']}, of {x['size']} entries: {told}")
     if made.program != program() or made.zone_data != IANA_VERSION:
         lines.append(f"made by {made.program} with zone data {made.zone_data}; this is {program()} with {IANA_VERSION}")
+    if made.handed is not None:
+        lines.append(f"NOT CHECKED, of another version, not to be run: {', '.join(found['not_checked'])}")
     return [*lines, *(f"not known: {x}" for x in found["unknown"])]

@@ -100,6 +100,10 @@ def _check_answered(command: str, scope: Scope) -> None:
     if scope.known_at is not None:
         what = "a bundle does not know when the entries between its own were recorded, so --known-at has no answer"
         raise LedgerError(clean(scope.db), what, "ask by position: --at-entry N")
+    if scope.at_entry is not None:
+        from projections.shell.evidence_bundle import check_entry
+
+        check_entry(scope, scope.at_entry)
 
 
 def _scope(before: dict[str, Any], after: dict[str, Any]) -> Scope:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ledger.errors import LedgerError, NotFound
+from ledger import files
 from ledger.text import clean
 
 if TYPE_CHECKING:
@@ -28,16 +28,11 @@ Checkpoints = Annotated[
 
 
 def given(path: str) -> bytes:
-    """Return the bytes of a file from outside, or of standard input; NotFound when there is none."""
-    if path == "-":
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        if not Path(path).is_file():
-            raise NotFound(clean(path), "there is no such file", "check the file's name")
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise LedgerError(clean(path), f"larger than {MAX_BYTES} bytes", "name another file")
+    """Return the bytes of a plain file from outside, or of standard input; NotFound when there is none."""
+    if path != "-":
+        return files.content(path, MAX_BYTES)
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    files.check_size(path, data, MAX_BYTES)
     return data
 
 
@@ -54,17 +49,15 @@ def keys_of(texts: Iterable[str]) -> list[Verifier]:
 
     found = []
     for text in texts:
-        lines = given(text).decode("utf-8", "replace").splitlines() if Path(text).is_file() else [text]
+        lines = given(text).decode("utf-8", "replace").splitlines() if os.path.isfile(text) else [text]
         found += [verifier(line, clean(text)) for line in lines if line.strip()]
     return list(dict.fromkeys(found))
 
 
 def deliver(data: bytes, path: str | None) -> None:
-    """Write bytes to a file, whole or not at all, or to standard output."""
-    from ledger.seal.witness import write
-
+    """Write bytes to a new file, whole or not at all, or to standard output."""
     if path is None or path == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        write(Path(path), data)
+        files.write_new(path, data)

@@ -18,6 +18,7 @@ from ledger.instants import stamp
 from ledger.store.address import is_database, shown
 from projections.shell import output
 from projections.shell.options import READING_OPTIONS, period_of, with_options
+from projections.shell.outside import Checkpoints, VKeys, checkpoints_of, keys_of
 from projections.shell.scope import Scope
 from projections.shell.upkeep import check_has_views
 
@@ -38,18 +39,16 @@ def verifying(command: Any) -> Any:
 def verify(
     scope: Scope,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="an evidence bundle, or what --db names")] = None,
-    checkpoint: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="a file with checkpoints that were kept elsewhere; repeatable")
-    ] = [],  # noqa: B006
-    vkey: Annotated[list[str], typer.Option(metavar="KEY", help="a public key, or a file with one; repeatable")] = [],  # noqa: B006
+    checkpoint: Checkpoints = None,
+    vkey: VKeys = None,
     views: Annotated[bool, typer.Option("--views", help="compare the views with a rebuild")] = False,
 ) -> None:
     """Read every entry again, and say what was checked and what cannot be known.
 
     Each entry is read, compared with its leaf hash and judged by its stream once more; the tree over all of them is
     compared with the checkpoints in the ledger and with those given. Of an evidence bundle all is checked, and the
-    decision is made again. Nothing is written. Exit status 4 when something is broken, 1 when only the views are, or
-    when the decision in a bundle comes out otherwise.
+    decision is made again. Nothing is written. Exit status 4 when something is broken, 1 when only the views are,
+    when the decision in a bundle comes out otherwise, or when another version made it, whose texts cannot be checked.
 
     \b
     Examples:
@@ -63,10 +62,9 @@ def verify(
     if scope.is_bundle:
         from projections.shell.evidence_bundle import verify_bundle
 
-        verify_bundle(scope, [str(path) for path in checkpoint], vkey)
+        verify_bundle(scope, checkpoint or (), vkey or ())
         return
-    held = [one for path in checkpoint for one in _held(path)]
-    verdict = _verdict(scope, held, [_key(text) for text in vkey])
+    verdict = _verdict(scope, checkpoints_of(checkpoint or ()), keys_of(vkey or ()))
     found, lines = verdict.as_json(), list(verdict.lines())
     error = verdict.error(shown(scope.db))
     found["views"] = None
@@ -102,25 +100,6 @@ def _altered(address: str) -> list[str]:
     from ledger.store.sqlite import altered
 
     return altered(Path(address))
-
-
-def _held(path: Path) -> list[Held]:
-    """Return the checkpoints of a file. Raises BadNote."""
-    from ledger.seal import held, notes
-
-    with path.open("rb") as file:
-        return held.given(file.read(notes.MAX_BYTES + 1), str(path))
-
-
-def _key(text: str) -> Verifier:
-    """Return the key that a text or the file of this name holds. Raises BadNote."""
-    from ledger.seal import notes
-
-    path = Path(text)
-    if len(text) < 4096 and path.is_file():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return notes.verifier(file.read(notes.MAX_BYTES), text)
-    return notes.verifier(text, "--vkey")
 
 
 def _compared(scope: Scope) -> list[str]:

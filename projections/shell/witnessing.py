@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger import clock
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, NotFound
 from ledger.instants import seconds
 from ledger.text import clean
 from projections.shell import output
@@ -60,7 +60,8 @@ def check(
 ) -> None:
     """See that a checkpoint continues the one seen last, keep it, and print it, cosigned when there is a key.
 
-    The log's public key is named the first time and kept. A checkpoint that has grown needs the proof that
+    The log's public key is named the first time and kept; a new key is named with a checkpoint that both keys signed. A
+    checkpoint that has grown needs the proof that
     `witness request` prints. Exit status 4 for a rollback or a fork, 1 for anything else that is refused; what is
     refused changes nothing.
 
@@ -131,9 +132,10 @@ def check_receipt(
     for entry in found.entries:
         position, stream, version, name, stored = entry.row
         output.write(clean(f"{position}  {stream}/{version}  {name}  {stored.decode('utf-8', 'replace')}"))
-    said = found.checkpoint
+    said, last = found.checkpoint, found.entries[-1].row
     output.note(
-        f"{said.origin}: these entries are among its first {said.size}, signed by {', '.join(map(str, signed))}"
+        f"{said.origin}: these entries are among its first {said.size}, signed by {', '.join(map(str, signed))}; "
+        f"none of {last[1]} is left out up to version {last[2]}, and there may be later ones"
     )
 
 
@@ -141,7 +143,7 @@ def check_receipt(
 def receipt(
     scope: Scope,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="like incident:INC-1")],
-    out: Annotated[str | None, typer.Option("-o", metavar="FILE", help="where to (default: standard output)")] = None,
+    out: Annotated[str | None, typer.Option("-o", metavar="FILE", help="a new file (default: standard output)")] = None,
     checkpoint: Checkpoints = None,
 ) -> None:
     """A stream's entries with the proof that a checkpoint covers them, for whoever wants to hold it against us.
@@ -152,17 +154,25 @@ def receipt(
     Example:
       sla-ledger receipt incident:INC-1 -o INC-1.receipt
     """
-    from ledger.seal import proven
-    from ledger.seal.receipts import Receipt
+    from ledger.seal import proven, receipts
+    from ledger.seal.receipts import MAX_ENTRIES, Receipt
 
     with closing(scope.record()) as record:
         last, note = last_checkpoint(record.checkpoints(), checkpoint or (), scope.db)
-        positions = [x.position for x in scope.history(streams=[stream]).recorded(stream) if x.position <= last.size]
+        entries = scope.history(streams=[stream]).recorded(stream)
+        if not entries:
+            raise NotFound(clean(stream), "no such stream is known", "see all entries: sla-ledger log")
+        positions = [x.position for x in entries if x.position <= last.size]
         if not positions:
             raise LedgerError(clean(stream), f"no entry of it is among the first {last.size}", "seal the ledger first")
+        if len(positions) > MAX_ENTRIES:
+            what = f"{len(positions)} of its entries are sealed; a receipt holds {MAX_ENTRIES} at most"
+            raise LedgerError(clean(stream), what, "give an earlier checkpoint: --checkpoint, or export the ledger")
         leaves = proven.leaves_of(record, last, clean(scope.db))
         found = Receipt(tuple(proven.proven(record, leaves, last, positions, clean(scope.db))), last, note)
-    deliver(bytes(found), out)
+    data = bytes(found)
+    receipts.receipt(data, f"the receipt of {clean(stream)}")  # what would be refused is not handed out
+    deliver(data, out)
 
 
 def last_checkpoint(kept: list[str], paths: Iterable[str], db: str) -> tuple[Checkpoint, Note]:

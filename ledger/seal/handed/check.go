@@ -24,6 +24,19 @@ type leaf struct {
 	Payload  string `json:"payload"`
 	Position int64  `json:"position"`
 	Recorded string `json:"recorded_at"`
+	Stream   string `json:"stream"`
+}
+
+type manifest struct {
+	Format        int    `json:"format"`
+	Claim         string `json:"claim"`
+	DecisionEntry int64  `json:"decision_entry"`
+	Entries       int    `json:"entries"`
+	Origin        string `json:"origin"`
+	Size          int64  `json:"size"`
+	Root          string `json:"root"`
+	Program       string `json:"program"`
+	ZoneData      string `json:"zone_data"`
 }
 
 type checkpoint struct {
@@ -40,6 +53,7 @@ func main() {
 	checkSums()
 	last := signed(key, read("checkpoint.txt"))
 	count := checkEntries(last)
+	checkManifest(last, count)
 	earlier := checkEarlier(key, last)
 	checkBases(last)
 	fmt.Printf("%d entries are in the log %s of %d entries, signed by %s; %d earlier checkpoints are consistent with it\n",
@@ -89,6 +103,40 @@ func checkEntries(last checkpoint) int {
 		}
 	}
 	return len(entries)
+}
+
+// checkManifest checks that manifest.json says what the checkpoint and the entries do, and that decision.json is the
+// decision in the entry that it names. Which program and zone data it names nothing can show.
+func checkManifest(last checkpoint, count int) {
+	var said manifest
+	check(json.Unmarshal(read("manifest.json"), &said))
+	root := base64.StdEncoding.EncodeToString(last.root[:])
+	want := manifest{1, said.Claim, said.DecisionEntry, count, last.origin, last.size, root, said.Program, said.ZoneData}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	check(encoder.Encode(want))
+	if !bytes.Equal(text.Bytes(), read("manifest.json")) {
+		fail("manifest.json is not what the checkpoint and the entries say")
+	}
+	entries := lines("entries.jsonl")
+	for i, line := range lines("leaves.jsonl") {
+		var l leaf
+		check(json.Unmarshal([]byte(line), &l))
+		if l.Position != said.DecisionEntry || l.Stream != said.Claim {
+			continue
+		}
+		var entry struct {
+			Data struct{ Decision json.RawMessage }
+		}
+		check(json.Unmarshal([]byte(entries[i]), &entry))
+		if len(entry.Data.Decision) == 0 || string(entry.Data.Decision)+"\n" != string(read("decision.json")) {
+			fail("decision.json is not the decision that entry %d records", l.Position)
+		}
+		return
+	}
+	fail("entry %d of %s, the decision, is not here", said.DecisionEntry, said.Claim)
 }
 
 // checkEarlier checks that the log at each earlier checkpoint is the beginning of the log at the last.
