@@ -27,7 +27,8 @@ from ledger.seal.verifying import verified
 from ledger.store import sqlite
 from ledger.store.address import is_database, reader_at
 from ledger.store.mapper import from_state
-from ledger.store.reading import FileReader, Reader, Sealed, connect, is_wal, uri
+from ledger.store.reading import Reader, Sealed
+from ledger.store.sqlite_reading import FileReader, connect, is_wal, uri
 from ledger.store.stored import StoredEntry
 
 try:

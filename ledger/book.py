@@ -23,8 +23,9 @@ from ledger.privacy.keys import Place, place_of
 from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown, store_at
 from ledger.store.mapper import Row, checked, from_state
-from ledger.store.reading import EVERYTHING, is_damage
+from ledger.store.reading import EVERYTHING
 from ledger.store.recorder import Recorder
+from ledger.store.sqlite_reading import is_damage
 from ledger.store.stored import EntryMapper, StoredEntries
 from ledger.streams.acceptance import Refusal, Stream, Streams
 

@@ -22,7 +22,8 @@ from ledger.backup import copy
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal.notes import Signer, new_signer
 from ledger.store.address import reader_at
-from ledger.store.reading import EVERYTHING, is_wal
+from ledger.store.reading import EVERYTHING
+from ledger.store.sqlite_reading import is_wal
 from tests.benchmarks import history
 from tests.postgres_server import Server, name_of
 from tests.support import do
@@ -306,7 +307,7 @@ def test_a_ledger_that_is_damaged_is_not_copied(ledger: Path, tmp_path: Path, si
 def test_a_ledger_that_another_program_holds_is_told_so(
     ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.store.reading.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("ledger.store.sqlite_reading.LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LedgerError, match=r"locked|another program"):

@@ -25,7 +25,7 @@ from ledger.seal.notes import Signer, new_signer
 from ledger.store import server as postgres_server
 from ledger.store import sqlite as store
 from ledger.store.address import reader_at
-from ledger.store.reading import FileReader
+from ledger.store.sqlite_reading import FileReader
 from projections.shell.diagnosis import file_system
 from tests.postgres_server import ESCAPED, Server, name_of
 from tests.support import do

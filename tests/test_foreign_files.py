@@ -16,7 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import app
-from ledger.store.reading import APPLICATION_ID, FORMAT, TABLE
+from ledger.store.reading import FORMAT
+from ledger.store.sqlite_reading import APPLICATION_ID, TABLE
 from projections.views.place import APPLICATION_ID as VIEWS_ID
 from tests.support import do
 

@@ -22,8 +22,8 @@ from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, event_data, from_line, to_line
 from ledger.errors import Conflict, LedgerBroken, LedgerError, NoLedger, Refused, StorageFailed
 from ledger.store import stream_file
-from ledger.store.reading import FileReader
 from ledger.store.sqlite import EntryRecorder, has_wal_fix
+from ledger.store.sqlite_reading import FileReader
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WRITES = 40

@@ -15,7 +15,8 @@ from ledger.book import create
 from ledger.seal import checkpoints, keys, merkle, notes
 from ledger.seal.leaves import leaf
 from ledger.store.address import reader_at
-from ledger.store.reading import EVERYTHING, FileReader
+from ledger.store.reading import EVERYTHING
+from ledger.store.sqlite_reading import FileReader
 from ledger.store.stream_file import read
 from ledger.store.stream_record import StreamRecord
 from tests.support import do

@@ -17,7 +17,8 @@ from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
 from ledger.seal.notes import COSIGNATURE, Signer
 from ledger.store.address import reader_at
-from ledger.store.reading import FileReader, Stored
+from ledger.store.reading import Stored
+from ledger.store.sqlite_reading import FileReader
 from ledger.store.stream_file import read
 from projections.views.tables import sealed as sealed_row
 from tests.benchmarks import history

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from ledger.store.reading import FileReader
+from ledger.store.sqlite_reading import FileReader
 from projections.views import answers, file, opening
 from projections.views.place import Unwritable, is_as_left, locked
 from projections.views.tables import Damaged

@@ -18,7 +18,8 @@ from ledger.seal.notes import Verifier
 from ledger.seal.verdict import Verdict
 from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
-from ledger.store.reading import FileReader, Record
+from ledger.store.reading import Record
+from ledger.store.sqlite_reading import FileReader
 
 FEW = 20_000  # entries that one process reads before another has begun
 PARTS, MOST = 6, 4  # of the streams; processes that share them

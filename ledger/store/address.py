@@ -65,7 +65,7 @@ def reader_at(address: str) -> Reader:
         with _driver(address):
             from ledger.store.postgres_reading import DatabaseReader
         return DatabaseReader(address)
-    from ledger.store.reading import FileReader
+    from ledger.store.sqlite_reading import FileReader
 
     return FileReader(Path(address))
 

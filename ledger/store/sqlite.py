@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from secrets import randbelow
 from typing import Any, BinaryIO, cast
@@ -28,22 +29,20 @@ from eventsourcing.utils import Environment, EnvType
 
 from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
-from ledger.store import reading
+from ledger.store import sqlite_reading
 from ledger.store.mapper import Row
-from ledger.store.reading import (
+from ledger.store.reading import FORMAT, SEALED_SUMMARY, naming
+from ledger.store.recorder import Decision
+from ledger.store.sqlite_reading import (
     APPLICATION_ID,
     CHECKPOINTS,
-    FORMAT,
     LOCK_SECONDS,
-    SEALED_SUMMARY,
     TABLE,
     distrust,
     is_half_done,
-    naming,
     undo,
     uri,
 )
-from ledger.store.recorder import Decision
 from ledger.store.stored import StoredEntry
 
 try:
@@ -107,7 +106,7 @@ def has_wal_fix(version: tuple[int, ...]) -> bool:
 
 def check_is_ledger(address: str) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when it is something else than a ledger."""
-    reading.check_is_ledger(Path(address))
+    sqlite_reading.check_is_ledger(Path(address))
 
 
 def create(address: str, entries: Sequence[StoredEvent]) -> None:
@@ -123,7 +122,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
         raise LedgerError(address, "its folder does not exist", "make the folder first")
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with contextlib.closing(_LedgerDatastore(draft, "rwc")) as datastore:
+        with closing(_LedgerDatastore(draft, "rwc")) as datastore:
             recorder = EntryRecorder(datastore)
             recorder.create_table()
             recorder.insert_events(entries)
@@ -142,7 +141,7 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
 
 def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterable[tuple[int, str]]) -> None:
     """Make a ledger of an empty file: entries part by part, then checkpoints, by size."""
-    with contextlib.closing(_LedgerDatastore(path, "rwc")) as datastore:
+    with closing(_LedgerDatastore(path, "rwc")) as datastore:
         recorder = EntryRecorder(datastore)
         recorder.create_table()
         for part in parts:
@@ -153,7 +152,10 @@ def fill(path: Path, parts: Iterable[Sequence[StoredEvent]], checkpoints: Iterab
 
 def altered(path: Path) -> list[str]:
     """Return the names of tables, indexes and triggers that are missing in a ledger, or not as they were made."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as new, contextlib.closing(reading.connect(path)) as found:
+    with (
+        closing(sqlite3.connect(":memory:")) as new,
+        closing(sqlite_reading.connect(path)) as found,
+    ):
         for statement in _SCHEMA:
             new.execute(statement)
         made, there = (set(c.execute(_MADE).fetchall()) for c in (new, found))

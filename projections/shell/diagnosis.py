@@ -16,7 +16,7 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from ledger.files import other_than_file
 from ledger.seal import keys
-from ledger.store.reading import is_interrupted, is_wal
+from ledger.store.sqlite_reading import is_interrupted, is_wal
 
 LIBRARIES = ("eventsourcing", "pydantic", "msgspec", "typer", "rich", "cryptography")
 LEAST_FREE, ENOUGH_FREE = 16 << 20, 256 << 20  # bytes

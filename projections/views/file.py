@@ -10,7 +10,8 @@ from zlib import crc32
 import msgspec
 from tzdata import IANA_VERSION
 
-from ledger.store.reading import Reader, Stored, distrust
+from ledger.store.reading import Reader, Stored
+from ledger.store.sqlite_reading import distrust
 from projections.grounds import Clock, Grounds
 from projections.views.tables import FORMAT, INDEXES, SCHEMA, Damaged, encode, sealed, unsealed
 

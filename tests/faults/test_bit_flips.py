@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from cli import app
 from ledger.book import Ledger, create
-from ledger.store.reading import FileReader
 from ledger.store.sqlite import EntryRecorder
+from ledger.store.sqlite_reading import FileReader
 from tests.faults import times
 from tests.faults.sessions import pair
 

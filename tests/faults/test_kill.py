@@ -18,7 +18,7 @@ import pytest
 
 from ledger.book import Ledger, create
 from ledger.errors import StorageFailed
-from ledger.store.reading import FileReader
+from ledger.store.sqlite_reading import FileReader
 from tests.faults import times
 from tests.faults.processes import ROOT, Nursery, Session
 from tests.faults.sessions import pair

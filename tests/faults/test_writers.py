@@ -18,8 +18,8 @@ from typing import cast
 import pytest
 
 from ledger.book import Ledger, create
-from ledger.store.reading import FileReader
 from ledger.store.sqlite import EntryRecorder, has_wal_fix
+from ledger.store.sqlite_reading import FileReader
 from tests.faults import need, times
 from tests.faults.processes import ROOT, Nursery
 from tests.faults.sessions import NOON, pair
