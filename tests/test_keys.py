@@ -199,7 +199,7 @@ def limited(folder: Path, kilobytes: int) -> subprocess.CompletedProcess[str]:
         "sys.argv[0] = 'sla-ledger'; from cli import app; app()"
     )
     asked = ["--db", str(folder / "ledger.db"), "privacy", "on", "acme"]
-    command = [sys.executable, "-c", code, str(kilobytes << 10), *asked]
+    command = [sys.executable, "-B", "-c", code, str(kilobytes << 10), *asked]  # a module cut off would stay so
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -79,6 +79,8 @@ def beside(db: Path) -> Path:
 
 def run(db: Path, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "--db", str(db), *arguments]
+    if "preexec_fn" in how:
+        how["env"] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # a module cut off would stay so
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=YEAR.parents[2], **how)
 
 

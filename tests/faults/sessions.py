@@ -166,6 +166,7 @@ def lock_file(wanted: bool) -> None:
 
 def largest_file(size: int) -> None:
     """Let no file grow beyond a number of bytes: a disk that is full for this process."""
+    sys.dont_write_bytecode = True  # a module cut off would stay so
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
