@@ -19,6 +19,7 @@ from typing import TypeVar
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import LedgerBroken, LedgerError, StorageFailed, said
+from ledger.files import sync
 from ledger.seal import sealing
 from ledger.seal.by_position import Progress
 from ledger.seal.leaves import leaf
@@ -80,13 +81,12 @@ def _placed(to: Path) -> Iterator[Path]:
         held = _begun(to, draft)
         try:
             yield draft
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(draft)
             os.link(draft, to)
         finally:
             _remove(draft)
             os.close(held)
-        sqlite.sync(to.absolute().parent)
+        sync(to.absolute().parent)
     except FileExistsError:
         raise LedgerError(str(to), "there is something here already", todo) from None
     except OSError as error:

@@ -54,6 +54,15 @@ def check_size(path: str, found: bytes, most: int) -> None:
         raise LedgerError(clean(path), what, "check that this is the right file, or divide it")
 
 
+def sync(path: Path) -> None:
+    """Make sure that a file's content, or a new name in a folder, survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_new(path: str, data: bytes) -> None:
     """Put bytes into a new file, whole and onto the disk; what is at the path already, a link too, stays as it is.
 
@@ -72,6 +81,7 @@ def write_new(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        sync(Path(path).absolute().parent)
     except BaseException as error:
         os.unlink(path)
         if not isinstance(error, OSError):

@@ -275,7 +275,7 @@ def killed(folder: Path, at: str, doing: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.parametrize("at", ["_write_schema", "_flush", "BEGIN", "_write_kek", "_wrapped", "INSERT", "COMMIT"])
+@pytest.mark.parametrize("at", ["_write_schema", "sync", "BEGIN", "_write_kek", "_wrapped", "INSERT", "COMMIT"])
 def test_whoever_is_killed_while_making_a_key_leaves_nothing_half_made(tmp_path: Path, at: str) -> None:
     killed(tmp_path, at, "make")
 

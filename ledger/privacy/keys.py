@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ledger import clock
 from ledger.errors import LedgerError
+from ledger.files import sync
 from ledger.instants import stamp
 from ledger.text import clean
 
@@ -250,24 +251,16 @@ def _make_private(place: Path, write: Callable[[Path], None]) -> None:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             write(draft)
-            _flush(draft)
+            sync(draft)
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:
             draft.unlink()
-        _flush(path.parent)
+        sync(path.parent)
     except (OSError, sqlite3.Error) as error:
         what = f"the keys cannot be written: {getattr(error, 'strerror', None) or error}"
         todo = "nothing was made; make room there, or name another place: SLA_LEDGER_KEYS=FILE"
         raise KeysUnusable(clean(str(path)), what, todo) from None
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_schema(path: Path) -> None:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from ledger.errors import LedgerError
+from ledger.files import sync
 from ledger.seal.notes import Signer, new_signer, signer
 from ledger.text import clean
 
@@ -39,6 +40,7 @@ def make(path: Path, name: str) -> Signer:
             file.write(key.secret() + "\n")
             file.flush()
             os.fsync(file.fileno())
+        sync(path.absolute().parent)
     except OSError as error:
         path.unlink()
         raise BadKey(path, f"cannot be written: {error.strerror}", "make room, then try again") from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.errors import LedgerBroken, LedgerError
+from ledger.files import sync
 from ledger.seal import checkpoints, hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.notes import SIGNATURE, BadNote, Note, Signer, Verifier, check_line_ends, verifier
@@ -169,11 +170,7 @@ def write(path: Path, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)
 
 
 @contextmanager

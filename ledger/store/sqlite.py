@@ -29,6 +29,7 @@ from eventsourcing.utils import Environment, EnvType
 
 from ledger.entry import Fact
 from ledger.errors import LedgerError, StorageFailed
+from ledger.files import sync
 from ledger.store import sqlite_reading
 from ledger.store.mapper import Row
 from ledger.store.reading import FORMAT, SEALED_SUMMARY, naming
@@ -160,15 +161,6 @@ def altered(path: Path) -> list[str]:
             new.execute(statement)
         made, there = (set(c.execute(_MADE).fetchall()) for c in (new, found))
     return sorted({name.decode("utf-8", "backslashreplace") for name, _ in made ^ there})
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file's content, or a new name in a folder, survives a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class _WritingTransaction(SQLiteTransaction):

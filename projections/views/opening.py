@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerBroken
+from ledger.files import sync
 from ledger.store.reading import Reader
 from projections.views.file import State, TooMuch, fits, made_by, mark, opened
 from projections.views.place import Unwritable, check, is_as_left, locked
@@ -221,5 +222,4 @@ def build(
             **sums,
         )
         connection.execute("COMMIT")
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(draft)

@@ -155,7 +155,7 @@ def synchronous(level: str) -> None:
 def folder_sync(wanted: bool) -> None:
     """Leave out making a new name in a folder durable, to see that the loss is seen."""
     if not wanted:
-        sqlite.sync = lambda path: None
+        sqlite.sync = lambda path: None  # type: ignore[attr-defined]
 
 
 def lock_file(wanted: bool) -> None:
