@@ -76,8 +76,8 @@ class InMemory:
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         return (leaf(*row) for row in self.rows(up_to, after))
 
-    def sealed(self, up_to: int) -> Iterator[Sealed]:
-        return ((*row, leaf(*row)) for row in self.rows(up_to))
+    def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
+        return ((*row, leaf(*row)) for row in self.rows(up_to, after))
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         return iter(())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from types import MappingProxyType
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,41 +27,28 @@ _COMMAND_ID: TypeAdapter[str | None] = TypeAdapter(CommandId | None)
 
 @dataclass(slots=True)
 class Readmission:
-    """What was found: how many entries and streams were read, and how many command ids.
+    """What was found: how many streams were read, and their entries' command ids with their positions."""
 
-    identified: a sum over command ids and their positions, to be compared within one run of the program.
-    """
-
-    entries: int = 0
     streams: int = 0
-    command_ids: int = 0
-    identified: int = 0
+    command_ids: list[tuple[int, str]] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
-
-    def __iadd__(self, other: Readmission) -> Readmission:
-        self.entries += other.entries
-        self.streams += other.streams
-        self.command_ids += other.command_ids
-        self.identified += other.identified
-        self.findings.add_all(other.findings)
-        return self
 
 
 @without_cycles()
-def readmitted(rows: Iterable[Stored]) -> Readmission:
-    """Read the entries of whole streams, in order of stream and version, and return what was found."""
+def readmitted(rows: Iterable[Stored], since: Mapping[str, int] = MappingProxyType({})) -> Readmission:
+    """Read the entries of whole streams, in order of stream and version, and return what was found.
+
+    since: by stream, the position from which on command ids are wanted; otherwise all.
+    """
     found = Readmission()
-    for _, group in groupby(rows, itemgetter(1)):
+    for stream, group in groupby(rows, itemgetter(1)):
         entries = list(group)
         command_ids: list[tuple[int, str]] = []
         if not accepts(entries, command_ids):
             command_ids.clear()
             _judge(entries, command_ids, found.findings)
         found.streams += 1
-        found.entries += len(entries)
-        if command_ids:
-            found.command_ids += len(command_ids)
-            found.identified += sum(map(hash, command_ids))
+        found.command_ids += [x for x in command_ids if x[0] >= since.get(stream, 0)]
     return found
 
 

@@ -24,54 +24,59 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """A tree that grows leaf by leaf; it holds the root of each perfect subtree at its right edge, largest first."""
+    """A tree that grows leaf by leaf; `subtrees` are the roots of the perfect ones at its right edge, largest first."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._subtrees: list[bytes] = []
+    def __init__(self, size: int = 0, subtrees: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.subtrees = list(subtrees)
+
+    @classmethod
+    def over(cls, leaves: Sequence[bytes]) -> Frontier:
+        """Return the tree over leaf hashes."""
+        found = cls()
+        found.extend(leaves)
+        return found
 
     def add(self, leaf: bytes) -> None:
         """Add the next leaf hash."""
-        self._add(leaf, 0)
+        self.graft(leaf, 1)
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Add the next leaf hashes; for many it is quicker than one by one."""
         at = 0
         while at < len(leaves):
             if self.size % _AT_ONCE or len(leaves) - at < _AT_ONCE:
-                self._add(leaves[at], 0)
+                self.graft(leaves[at], 1)
                 at += 1
                 continue
             level = leaves[at : at + _AT_ONCE]
             while len(level) > 1:
                 level = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=True)]
-            self._add(level[0], _AT_ONCE.bit_length() - 1)
+            self.graft(level[0], _AT_ONCE)
             at += _AT_ONCE
 
-    def _add(self, subtree: bytes, height: int) -> None:
-        """Add the root of a perfect subtree; nothing smaller may stand at the edge."""
-        whole = self.size >> height
+    def graft(self, subtree: bytes, size: int) -> None:
+        """Add the root of a perfect subtree over so many leaves; nothing smaller may stand at the edge."""
+        whole = self.size // size
         while whole & 1:
-            subtree = sha256(b"\x01" + self._subtrees.pop() + subtree).digest()
+            subtree = sha256(b"\x01" + self.subtrees.pop() + subtree).digest()
             whole >>= 1
-        self._subtrees.append(subtree)
-        self.size += 1 << height
+        self.subtrees.append(subtree)
+        self.size += size
 
     def root(self) -> bytes:
         """Return the root over all leaves added so far."""
-        if not self._subtrees:
+        if not self.subtrees:
             return EMPTY
-        found = self._subtrees[-1]
-        for left in reversed(self._subtrees[:-1]):
+        found = self.subtrees[-1]
+        for left in reversed(self.subtrees[:-1]):
             found = node_hash(left, found)
         return found
 
 
 def root(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaf hashes. RFC 6962, 2.1"""
-    frontier = Frontier()
-    frontier.extend(list(leaves))
-    return frontier.root()
+    return Frontier.over(list(leaves)).root()
 
 
 def inclusion(leaves: Sequence[bytes], index: int) -> list[bytes]:

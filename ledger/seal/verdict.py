@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from ledger.errors import LedgerBroken
 from ledger.seal.by_position import Walk
-from ledger.seal.by_stream import Readmission
 from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import SIGNATURE, Verifier
@@ -52,7 +51,6 @@ class Verdict:
     last: int
     is_file: bool
     walk: Walk
-    again: Readmission
     kept: Sequence[Held]
     given: Sequence[Held]
     keys: Sequence[Verifier]
@@ -107,11 +105,11 @@ class Verdict:
         yield self._check("readable", "each entry can be read, in bytes as this program writes them", entries)
         none = "positions: the lines of the file that add nothing have none" if self.is_file and self.walk.gaps else ""
         yield self._check("positions", "none is missing: positions run from 1 without a gap", entries, none)
-        yield self._check("versions", "the versions of each stream run from 1 without a gap", self.again.streams)
+        yield self._check("versions", "the versions of each stream run from 1 without a gap", self.walk.streams)
         none = "leaf hashes: a stream file keeps none" if self.is_file else ""
         yield self._check("leaves", "each entry is what the leaf hash kept with it was made of", entries, none)
         yield self._check("acceptance", "each entry was acceptable to its stream when it was recorded", entries)
-        yield self._check("command_ids", "no command id is there twice", self.again.command_ids)
+        yield self._check("command_ids", "no command id is there twice", self.walk.command_ids)
         yield self._recording_times()
         yield self._guards()
         none = (

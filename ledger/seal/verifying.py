@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from itertools import chain, pairwise
 
 from ledger.errors import LedgerBroken, StorageFailed
 from ledger.seal import held as holding
 from ledger.seal.attacks import named
-from ledger.seal.by_position import Progress, Walk, walked
+from ledger.seal.by_position import BLOCK, Part, Progress, Walk, read_part
 from ledger.seal.by_stream import EVERY_STREAM, Readmission, readmitted
 from ledger.seal.findings import TODO, Finding, Findings
 from ledger.seal.held import Held
@@ -22,7 +22,8 @@ from ledger.store.reading import Record
 from ledger.store.sqlite_reading import FileReader
 
 FEW = 20_000  # entries that one process reads before another has begun
-PARTS, MOST = 6, 4  # of the streams; processes that share them
+MOST = 4  # processes that share them
+CHECKING = 0.15  # what SQLite takes to look at the whole file, to reading all entries
 
 
 def verified(
@@ -45,50 +46,86 @@ def verified(
     held = [*kept, *given]
     sizes = [one.checkpoint.size for one in held if one.checkpoint.size <= last]
     try:
-        with _beside(record, address if last > FEW else None, last) as readmission:
-            walk = walked(record.sealed(last), sizes, progress)
-            again = readmission()
+        walk, doubts = _read_again(record, address, last, sizes, progress)
     except LedgerBroken as error:
         raise _first_unreadable(record, last) or error from None
-    findings.add_all(again.findings)
+    findings.add_all(doubts)
     if address is not None:
         _find_gaps(walk, findings)
-    if again.entries != walk.entries:
-        what = f"there are {again.entries} entries by stream, and {walk.entries} by position"
-        findings.add(Finding(None, "versions", "damaged_index", what))
     findings.add_all(named(record, walk.changed, holding.check_tree(held, walk, last, findings)))
-    if not again.findings.listed:
-        _find_odd_command_ids(record, last, again, findings)
+    if not doubts.listed:
+        _find_odd_command_ids(record, last, walk, findings)
     vouched = holding.check_signatures(held, keys, findings) if keys else ()
-    return Verdict(last, address is None, walk, again, kept, given, keys, findings, vouched)
+    return Verdict(last, address is None, walk, kept, given, keys, findings, vouched)
 
 
-@contextmanager
-def _beside(record: Record, address: str | None, last: int) -> Iterator[Callable[[], Readmission]]:
-    """Yield what tells how all streams were read again: by other processes meanwhile, the rest by this one."""
+def _read_again(
+    record: Record, address: str | None, last: int, sizes: Sequence[int], progress: Progress
+) -> tuple[Walk, Findings]:
+    """Read all entries by position, and whole streams of those that are not beyond doubt then."""
+    walk, findings = Walk(), Findings()
+    for part, doubts in _parts(record, address if last > FEW else None, last, sizes, progress):
+        walk.join(part)
+        findings.add_all(doubts)
+    if walk.is_ambiguous or record.first_position() < 1:
+        return walk, readmitted(record.rows_by_stream(*EVERY_STREAM, last)).findings
+    left = {stream: position for stream, position in walk.earlier.items() if stream not in walk.doubtful}
+    again = _judged(record, left, last)
+    walk.identify(again.command_ids)
+    findings.add_all(again.findings)
+    return walk, findings
+
+
+def _parts(
+    record: Record, address: str | None, last: int, sizes: Sequence[int], progress: Progress
+) -> Iterator[tuple[Part, Findings]]:
+    """Yield the parts of a record in order: the last is read here, the others meanwhile by other processes."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     if address is None or "fork" not in multiprocessing.get_all_start_methods():
         _check_file(record)
-        yield lambda: readmitted(record.rows_by_stream(*EVERY_STREAM, last))
+        yield _part(record, (0, last), last, sizes, progress)
         return
-    with closing(reader_at(address)) as reader:
-        parts = list(pairwise([EVERY_STREAM[0], *reader.bounds(*EVERY_STREAM, PARTS), EVERY_STREAM[1]]))
-    others = max(1, min(os.cpu_count() or 1, MOST) - 1)
-    with ProcessPoolExecutor(others, multiprocessing.get_context("fork")) as pool:
+    *others, mine = _spans(last, max(2, min(os.cpu_count() or 1, MOST)))
+    with ProcessPoolExecutor(len(others), multiprocessing.get_context("fork")) as pool:
         sound = pool.submit(_check_file_at, address)
-        begun = [pool.submit(_readmitted_at, address, last, part) for part in parts]
+        begun = [pool.submit(_part_at, address, span, last, sizes) for span in reversed(others)]
+        after = mine[0]  # the others are as far in their parts
+        found = _part(record, mine, last, sizes, lambda at: progress((at - after) * last // (last - after)))
+        sound.result()
+        for one in reversed(begun):
+            yield one.result()
+        yield found
 
-        def all_of_them() -> Readmission:
-            found = Readmission()
-            for part, theirs in zip(reversed(parts), reversed(begun), strict=True):
-                mine = theirs.cancel()
-                found += readmitted(record.rows_by_stream(*part, last)) if mine else theirs.result()
-            sound.result()
-            return found
 
-        yield all_of_them
+def _part_at(address: str, span: tuple[int, int], last: int, sizes: Sequence[int]) -> tuple[Part, Findings]:
+    with closing(reader_at(address)) as reader:
+        return _part(reader, span, last, sizes, lambda done: None)
+
+
+def _part(
+    record: Record, span: tuple[int, int], last: int, sizes: Sequence[int], progress: Progress
+) -> tuple[Part, Findings]:
+    """Return what is found in the entries of a span, and in whole streams that begin there and are not beyond doubt."""
+    after, until = span
+    part = read_part(record.sealed(until, after), after, sizes, progress)
+    again = _judged(record, part.doubtful, last)
+    part.identify(again.command_ids)
+    return part, again.findings
+
+
+def _judged(record: Record, since: Mapping[str, int], last: int) -> Readmission:
+    """Judge whole streams; since: by stream, the position from which on its command ids are wanted."""
+    rows = (record.rows_by_stream(stream, f"{stream} ", last) for stream in sorted(since))
+    return readmitted(chain.from_iterable(rows), since)
+
+
+def _spans(last: int, parts: int) -> list[tuple[int, int]]:
+    """Return the parts that positions are read in, `(after, until]`; the first process looks at the file before."""
+    share = (1 + CHECKING) / parts
+    cuts = [round(last * (share * number - CHECKING)) // BLOCK * BLOCK for number in range(1, parts)]
+    return list(pairwise([0, *cuts, last]))
 
 
 def _check_file(record: Record) -> None:
@@ -99,11 +136,6 @@ def _check_file(record: Record) -> None:
 def _check_file_at(address: str) -> None:
     with closing(reader_at(address)) as reader:
         _check_file(reader)
-
-
-def _readmitted_at(address: str, last: int, part: tuple[str, str]) -> Readmission:
-    with closing(reader_at(address)) as reader:
-        return readmitted(reader.rows_by_stream(*part, last))
 
 
 def _first_unreadable(record: Record, last: int) -> LedgerBroken | None:
@@ -123,16 +155,16 @@ def _find_gaps(walk: Walk, findings: Findings) -> None:
         findings.add(Finding(begin, "positions", "missing_entry", f"{what}: entry {end} follows entry {begin - 1}"))
 
 
-def _find_odd_command_ids(record: Record, last: int, again: Readmission, findings: Findings) -> None:
+def _find_odd_command_ids(record: Record, last: int, walk: Walk, findings: Findings) -> None:
     """Find command ids that are there twice, or that are not those of the entries they are kept with."""
-    before, identified = "", 0
+    before, kept_with = "", 0
     for position, command_id in record.command_ids(last):
         if command_id == before:
             what = f"its command id is that of another entry: {command_id}"
             findings.add(Finding(position, "command_ids", "raw_insert", what))
         before = command_id
-        identified += hash((position, command_id))
-    if identified == again.identified:
+        kept_with += hash((position, command_id))
+    if kept_with == walk.identified:
         return
     kept = dict(record.command_ids(last))
     for row in record.rows(last):

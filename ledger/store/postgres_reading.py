@@ -174,11 +174,11 @@ class DatabaseReader:
         )
         return (row[0] for row in self._each(statement, after, up_to))
 
-    def sealed(self, up_to: int) -> Iterator[Sealed]:
-        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+    def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
+        """Yield the entries in `(after, up_to]` in order of position, each with the leaf hash that is kept with it."""
         columns = COLUMNS.replace("state", "state, leaf", 1)
-        where = "notification_id > 0 AND notification_id <= %s ORDER BY notification_id"
-        return self._each(f"{columns} WHERE {where}", up_to)
+        where = "notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+        return self._each(f"{columns} WHERE {where}", after, up_to)
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""

@@ -61,8 +61,8 @@ class Record(Protocol):
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:
         """Yield the leaf hashes that are kept with the entries in `(after, up_to]`, in order of position."""
 
-    def sealed(self, up_to: int) -> Iterator[Sealed]:
-        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+    def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
+        """Yield the entries in `(after, up_to]` in order of position, each with the leaf hash that is kept with it."""
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""

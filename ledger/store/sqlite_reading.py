@@ -48,7 +48,7 @@ _DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "inval
 _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
 
 _Found = TypeVar("_Found")
-_TYPES = (int, str, int, str, bytes)
+_TYPES = (int, str, int, str, bytes, bytes)  # of an entry, and of the leaf hash kept with it
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 _COMMAND_IDS = """
 SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
@@ -171,7 +171,7 @@ def _damaged(where: str, what: str) -> LedgerBroken:
 def _typed(rows: list[Any]) -> list[Any]:
     """Return rows as they are; a table tells types when it is written to, not when a file was changed past it."""
     if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), _TYPES, strict=False)):
-        wrong = next(row for row in rows if tuple(map(type, row[:5])) != _TYPES)
+        wrong = next(row for row in rows if tuple(map(type, row)) != _TYPES[: len(row)])
         raise _damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
     return rows
 
@@ -285,10 +285,10 @@ class FileReader:
         found = self._read("SELECT leaf FROM stored_events WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
         return (row[0] for row in found)
 
-    def sealed(self, up_to: int) -> Iterator[Sealed]:
-        """Yield the entries up to a position in order of position, each with the leaf hash that is kept with it."""
+    def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
+        """Yield the entries in `(after, up_to]` in order of position, each with the leaf hash that is kept with it."""
         columns = _COLUMNS.replace("state", "state, leaf", 1)
-        return self._read(f"{columns} WHERE rowid > 0 AND rowid <= ? ORDER BY rowid", up_to)  # leaves tell odd types
+        return self._entries(f"{columns} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", after, up_to)
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""

@@ -51,9 +51,9 @@ class StreamRecord:
         """Yield the leaf hashes of the entries in `(after, up_to]`, in order of position."""
         return (leaf(*row) for row in self.rows(up_to, after))
 
-    def sealed(self, up_to: int) -> Iterator[Sealed]:
-        """Yield the entries up to a position in order of position, each with its leaf hash."""
-        return ((*row, leaf(*row)) for row in self.rows(up_to))
+    def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
+        """Yield the entries in `(after, up_to]` in order of position, each with its leaf hash."""
+        return ((*row, leaf(*row)) for row in self.rows(up_to, after))
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that have one, in order of the ids."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -42,6 +42,7 @@ _pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
 _SEEN: set[bytes] = set()
 _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 _STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
+_DOUBTS = (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, struct.error)
 _encode = msgspec.json.Encoder(enc_hook=attrgetter("text")).encode
 
 
@@ -57,24 +58,18 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
     positions, and each was accepted after those before it; command ids have been added with their positions. No stream
     is beyond doubt of which an entry was corrected or withdrawn.
     """
-    stream = rows[0][1]
-    known = _known().get(stream.partition(":")[0])
-    if known is None or not is_stream(stream):
-        return False
-    here, last, before, expected = _BEGIN, b"", 0, 0
+    expected, before, last, here = 0, 0, b"", _BEGIN
     facts: list[tuple[bytes, int, Any]] = []
     try:
+        known = _known_of(rows[0][1])
         for position, _, version, name, state in rows:
             expected += 1
             if version != expected or position <= before:
                 return False
             before = position
-            reading = known[name]
-            fact = None
-            if _SEEN.issuperset(_pieces(state)):
-                fact = reading.tails.get(state[_TAIL]) or _identified(reading, state, position, command_ids)
-            if fact is None:
-                fact = _read(reading, state, position, command_ids)
+            fact, command_id = _said(known[name], state)
+            if command_id:
+                command_ids.append((position, command_id))
             at = state[_TIME]
             if at > state[_RECORDED_AT] and _is_too_early(state):
                 return False
@@ -84,37 +79,89 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
             else:
                 insort(facts, (at, version, fact))
                 here = _led(facts)
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, struct.error):
+    except _DOUBTS:
         return False
     return True
 
 
-def _read(reading: _Reading, state: bytes, position: int, command_ids: list[tuple[int, str]]) -> Any:
-    """Return the fact that a state says, and remember its parts; ValueError when it is not beyond doubt."""
+class Following:
+    """Streams of cases whose entries go by in order of position.
+
+    doubtful: those that began here and are not beyond doubt, each with the position of the first entry that is not;
+    such a stream is followed no further, and nothing is said of it. Beside what `accepts` cannot tell, it is one with a
+    fact that happened before the one ahead of it. earlier: streams that began before, each with the position of its
+    first entry here; nothing is said of them either. command_ids: with their positions, of entries beyond doubt.
+    """
+
+    def __init__(self) -> None:
+        self.doubtful: dict[str, int] = {}
+        self.earlier: dict[str, int] = {}
+        self.command_ids: list[tuple[int, str]] = []
+        self._heads: dict[str, _Head | None] = {}
+
+    def followed(self) -> Iterable[str]:
+        """Return the streams that are beyond doubt."""
+        return (stream for stream, head in self._heads.items() if head is not None)
+
+    def follow(self, rows: Iterable[tuple[int, str, int, str, bytes, Any]]) -> None:
+        """Let more entries go by: position, stream, version, name, state, and anything."""
+        heads, seen, said_early = self._heads, _SEEN.issuperset, _is_too_early
+        for position, stream, version, name, state, _ in rows:
+            head = heads.get(stream, _UNSEEN)
+            if head is None:
+                continue
+            try:
+                expected, here, last, known = head if head is not _UNSEEN else (1, _BEGIN, b"", _known_of(stream))
+                if version != expected:
+                    raise ValueError(version)
+                reading, fact, command_id = known[name], None, ""
+                if seen(_pieces(state)):
+                    fact = reading.tails.get(state[_TAIL])
+                if fact is None:
+                    fact, command_id = _said(reading, state)
+                at = state[_TIME]
+                if at < last or (at > state[_RECORDED_AT] and said_early(state)):
+                    raise ValueError(at)
+                heads[stream] = (version + 1, here[fact], at, known)
+                if command_id:
+                    self.command_ids.append((position, command_id))
+            except _DOUBTS:
+                heads[stream] = None
+                (self.earlier if head is _UNSEEN and version != 1 else self.doubtful)[stream] = position
+
+
+def _known_of(stream: str) -> dict[str, _Reading]:
+    """Return how the entries of a stream are read, by name; KeyError when it is no stream of a case."""
+    if not is_stream(stream):
+        raise KeyError(stream)
+    return _known()[stream.partition(":")[0]]
+
+
+def _said(reading: _Reading, state: bytes) -> tuple[Any, str]:
+    """Return the fact that a state says, and its command id or nothing; raises one of _DOUBTS when it may not be."""
+    if _SEEN.issuperset(_pieces(state)):
+        tail, command_id = _cut(state)
+        fact = reading.tails.get(tail)
+        if fact is not None:
+            return fact, command_id
+    return _read(reading, state)
+
+
+def _read(reading: _Reading, state: bytes) -> tuple[Any, str]:
+    """Return what `_said` does, of a state with parts that were not seen before, and remember these."""
     found = reading.decode(state)
     is_canonical = _encode(found) == state and state[_TIME][-1] == _Z == state[_RECORDED_AT][-1]
     if not is_canonical or not (found.actor is None or _IDENTIFIERS[found.actor]):
         raise ValueError(state)
     fact = reading.name if reading.what is None else (reading.name, reading.what(found))
     tail, command_id = _cut(state)
-    if found.commandid is not None:
-        if not _COMMAND_ID.fullmatch(found.commandid):
-            raise ValueError(state)
-        command_ids.append((position, found.commandid))
+    if found.commandid is not None and not _COMMAND_ID.fullmatch(found.commandid):
+        raise ValueError(state)
     if len(reading.tails) < _MOST_KNOWN and command_id == (found.commandid or ""):
         reading.tails[tail] = fact
     if len(_SEEN) < _MOST_KNOWN:
         _SEEN.update(_pieces(state))
-    return fact
-
-
-def _identified(reading: _Reading, state: bytes, position: int, command_ids: list[tuple[int, str]]) -> Any:
-    """Return the fact that a state with a command id says, None when it was not seen before."""
-    tail, command_id = _cut(state)
-    fact = reading.tails.get(tail) if command_id else None
-    if fact is not None:
-        command_ids.append((position, command_id))
-    return fact
+    return fact, found.commandid or ""
 
 
 def _cut(state: bytes) -> tuple[bytes, str]:
@@ -168,6 +215,8 @@ class _Place(dict[Any, "_Place"]):
 
 _place = cache(_Place)
 _BEGIN = _place(cases.State())
+_Head = tuple[int, _Place, bytes, dict[str, "_Reading"]]  # the version to come, where it stands, its latest time
+_UNSEEN: _Head = (0, _BEGIN, b"", {})
 
 
 def _led(facts: list[tuple[bytes, int, Any]]) -> _Place:
