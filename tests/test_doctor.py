@@ -34,11 +34,7 @@ YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of
 NOW = "2026-02-01T09:00:00Z"
 
 
-@pytest.fixture(autouse=True)
-def no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at no key of whoever runs the tests."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("SLA_LEDGER_KEY", raising=False)
+pytestmark = pytest.mark.usefixtures("no_key")
 
 
 @pytest.fixture

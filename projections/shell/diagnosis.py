@@ -1,4 +1,4 @@
-"""What doctor finds around a ledger: the installation, the ledger's files and disk, and the key."""
+"""What doctor finds around a ledger: the installation, the ledger's files and disk or its server, and the key."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import sqlite3
 import stat
 import sys
 import zoneinfo
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ledger import clock
 from ledger.errors import LedgerError
 from ledger.files import other_than_file
 from ledger.seal import keys
@@ -67,6 +68,19 @@ def warning(check: str, found: str, todo: str) -> Row:
 def wrong(check: str, found: str, todo: str) -> Row:
     """Return a row that has to be put right."""
     return Row(check, "wrong", found, todo)
+
+
+def tried(check: str, rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
+    """Yield the rows of a check; whatever stops it becomes one."""
+    try:
+        yield from rows()
+    except LedgerError as error:
+        yield wrong(check, f"{error.where}: {error.what}", error.todo)
+    except OSError as error:
+        yield wrong(check, f"{error.filename or check}: {error.strerror}", "check its name, and who may read it")
+    except Exception as error:
+        todo = "look at the file or the server; if nothing is amiss there, report this"
+        yield wrong(check, f"cannot be looked at: {type(error).__name__}: {error}", todo)
 
 
 def of_program() -> Iterator[Row]:
@@ -238,3 +252,51 @@ def of_key(key: Path, ledger: Path | None) -> Iterator[Row]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
+
+
+def of_guards(path: Path) -> Row:
+    """Return whether a ledger's tables and triggers are as they were made."""
+    from ledger.store.sqlite import altered
+
+    changed = altered(path)
+    if changed:
+        todo = "somebody has had the file open with another program: sla-ledger verify, and restore a copy"
+        return wrong("guards", f"not as they were made: {', '.join(changed)}", todo)
+    return ok("guards", "tables and triggers are as they were made")
+
+
+def of_server(address: str) -> Iterator[Row]:
+    """Yield how a PostgreSQL server keeps the ledger, and what this login may do to it."""
+    from ledger.store.server import asked
+
+    server = asked(address)
+    sums = "with" if server.has_checksums else "without"
+    yield ok("server", f"PostgreSQL {server.version}, {sums} checksums of its pages")
+    if server.syncs and server.writes_whole_pages:
+        yield ok("durability", f"fsync is on; synchronous_commit is {server.synchronous_commit}, and on for each entry")
+    else:
+        todo = "set fsync = on and full_page_writes = on: without, a power cut loses or damages what was acknowledged"
+        yield wrong("durability", "fsync or full_page_writes is off", todo)
+    if server.may_change:
+        todo = "work as a login that has sla_ledger_writer alone; keep this one for upkeep"
+        yield wrong("rights", f"{server.login} may {', '.join(server.may_change)}", todo)
+    else:
+        yield ok("rights", f"{server.login} may {'append' if server.may else 'read'}")
+    if server.asleep:
+        todo = "somebody has switched them off: sla-ledger verify, then ALTER TABLE ... ENABLE ALWAYS TRIGGER ..."
+        yield wrong("guards", f"do not fire, {', '.join(server.asleep)}", todo)
+    else:
+        yield ok("guards", "all triggers fire, for every role")
+    if server.other_functions:
+        todo = "drop them: with POSTGRES_ENABLE_DB_FUNCTIONS a reader can miss entries, and this program never uses it"
+        yield wrong("functions", f"not of this program: {', '.join(server.other_functions)}", todo)
+    yield _clocks(server.ahead_by_seconds)
+
+
+def _clocks(ahead: int) -> Row:
+    found = f"the server's is {abs(ahead)} s {'ahead of' if ahead >= 0 else 'behind'} this machine's"
+    if abs(ahead) > clock.CLOCK_TOLERANCE.total_seconds():
+        return wrong("clock", found, "set both by the same time server: recording times come from this machine")
+    if abs(ahead) > 5:
+        return warning("clock", found, "set both by the same time server")
+    return ok("clock", found)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import getpass
 import inspect
-import types
-import typing
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 
 from ledger import clock, terms
@@ -23,11 +19,20 @@ from ledger.instants import stamp
 from ledger.privacy.sealing import Summaries
 from ledger.store.address import shown
 from ledger.streams.acceptance import ACCEPTED, ADVICE, kind_of
-from ledger.text import clean, identifier, plain_json, strict_json
-from ledger.values import Money
+from ledger.text import clean, identifier, plain_json
 from projections import outages
 from projections.history import folded
 from projections.shell import output
+from projections.shell.event_options import (
+    FIELD,
+    data_help,
+    json_of,
+    keyword,
+    need,
+    parameter,
+    stream_argument,
+    value_of,
+)
 from projections.shell.options import option_instant, stream_id, writing
 from projections.shell.scope import Scope
 
@@ -37,8 +42,6 @@ ELSEWHERE = {
     "CreditRefused": "sla-ledger claim decide CLAIM",
     "CreditRevised": "sla-ledger claim revise CLAIM",
 }
-DEFAULTED = ("evidence", "decided_by")  # none, and the actor
-FIELD = "field_"  # so that a field never collides with a keyword or with an option of the program
 At = Annotated[str | None, typer.Option(metavar="T", help="when it happened (default: now)")]
 Actor = Annotated[str | None, typer.Option(help="who records it (default: cli.USER)")]
 
@@ -165,18 +168,18 @@ def _command(model: type[Event]) -> Any:
         who = actor or default_actor()
         text = given.pop("whole_data", None)
         named = {k.removeprefix(FIELD): v for k, v in given.items()}
-        data = {k: _value(fields[k], v, k) for k, v in named.items() if v not in (None, [], ())}
+        data = {k: value_of(fields[k], v, k) for k, v in named.items() if v not in (None, [], ())}
         if text is not None:
             if model is EntryCorrected:
-                data["data"] = _json(text, "--data")
+                data["data"] = json_of(text, "--data")
             elif data:
                 raise typer.BadParameter("give the fields or --data, not both", param_hint="--data")
             else:
-                data = _json(text, "--data")
+                data = json_of(text, "--data")
         if "decided_by" in fields and "decided_by" not in data and text is None:
             data["decided_by"] = who
         kinds = [k for k, events in ACCEPTED.items() if model in events] or list(ACCEPTED)
-        _need(model, data, fields, whole=text is not None and model is not EntryCorrected)
+        need(model, data, fields, whole=text is not None and model is not EntryCorrected)
         where = f"record {model.__name__}"
         target = stream_id(stream, *(kinds if kind_of(stream) in kinds or ":" not in stream else [kind_of(stream)]))
         if kind_of(target) not in ACCEPTED:
@@ -187,12 +190,12 @@ def _command(model: type[Event]) -> Any:
         append(scope, Fact(target, happened_at(at), event, identifier_of(who, "--actor"), _id(command_id)))
 
     parameters = [
-        inspect.Parameter("stream", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_argument(model)),
-        *(_parameter(name, info) for name, info in fields.items() if not (model is EntryCorrected and name == "data")),
-        _keyword("whole_data", Annotated[str | None, typer.Option("--data", metavar="JSON", help=_data_help(model))]),
-        _keyword("at", At),
-        _keyword("actor", Actor),
-        _keyword("command_id", Annotated[str | None, typer.Option(metavar="ID", help="record this fact once only")]),
+        inspect.Parameter("stream", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=stream_argument(model)),
+        *(parameter(name, info) for name, info in fields.items() if not (model is EntryCorrected and name == "data")),
+        keyword("whole_data", Annotated[str | None, typer.Option("--data", metavar="JSON", help=data_help(model))]),
+        keyword("at", At),
+        keyword("actor", Actor),
+        keyword("command_id", Annotated[str | None, typer.Option(metavar="ID", help="record this fact once only")]),
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return writing(command)
@@ -219,114 +222,6 @@ def _proposed(scope: Scope, stream: str, evidence: Any, at: datetime) -> list[di
             stream, "this evidence agrees on no second", "see it: sla-ledger reconcile; give --from and --until"
         )
     return [{"from": stamp(a), "until": stamp(b)} for a, b in frame.spans]
-
-
-def _keyword(name: str, annotation: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _argument(model: type[Event]) -> Any:
-    kinds = [k for k, events in ACCEPTED.items() if model in events]
-    return Annotated[str, typer.Argument(metavar="STREAM", help=f"like {kinds[0] if kinds else 'incident'}:REFERENCE")]
-
-
-def _data_help(model: type[Event]) -> str:
-    return "the right data of that entry" if model is EntryCorrected else "all fields at once, in place of the options"
-
-
-def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
-    option = f"--{name.replace('_', '-')}"
-    needed = "required" if info.is_required() and name not in DEFAULTED else ""
-    shape = _shape(info)
-    if shape is bool:
-        return _keyword(FIELD + name, Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}")])
-    metavar = _metavar(info)
-    if shape is list:
-        annotation: Any = Annotated[
-            list[str] | None, typer.Option(option, metavar=metavar, help=f"{needed} repeatable".strip())
-        ]
-    else:
-        annotation = Annotated[str | None, typer.Option(option, metavar=metavar, help=needed)]
-    return _keyword(FIELD + name, annotation)
-
-
-def _parts(annotation: Any) -> list[Any]:
-    """Return what an annotation is made of: the members of a union, bare of Annotated and None."""
-    if typing.get_origin(annotation) is Annotated:
-        return _parts(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [p for a in typing.get_args(annotation) if a is not type(None) for p in _parts(a)]
-    return [annotation]
-
-
-def _shape(info: FieldInfo) -> Any:
-    parts = _parts(info.annotation)
-    if any(typing.get_origin(p) is tuple for p in parts):
-        return list
-    return parts[0] if parts[0] in (bool, int, Money) else dict if _is_object(parts[0]) else str
-
-
-def _is_object(part: Any) -> bool:
-    return typing.get_origin(part) is dict or (isinstance(part, type) and issubclass(part, BaseModel))
-
-
-def _metavar(info: FieldInfo) -> str:
-    for part in _parts(info.annotation):
-        if typing.get_origin(part) is typing.Literal:
-            choices = [str(c) for c in typing.get_args(part)]
-            return "|".join(choices) if len(choices) > 1 else f"VALUE|{choices[0]}"
-        if part is Money:
-            return "'1000.00 NOK'"
-        if part is datetime:
-            return "T"
-        if part is int:
-            return "N"
-        if typing.get_origin(part) is tuple:
-            item = _parts(typing.get_args(part)[0])[0]
-            if typing.get_origin(item) is typing.Literal:
-                return "|".join(map(str, typing.get_args(item)))
-            return "JSON" if _is_object(item) else "N" if item is int else "VALUE"
-    return "JSON" if _shape(info) is dict else "VALUE"
-
-
-def _value(info: FieldInfo, given: Any, name: str) -> Any:
-    """Return an option's text as the JSON value its field takes."""
-    hint, shape = f"--{name.replace('_', '-')}", _shape(info)
-    if shape is Money:
-        amount, _, currency = str(given).partition(" ")
-        return {"amount": amount, "currency": currency}
-    if shape is int:
-        return int(given) if str(given).isascii() and str(given).isdigit() else given
-    if shape is dict:
-        return _json(given, hint)
-    if shape is not list:
-        return given
-    if given == ["all"] and any(typing.get_origin(p) is typing.Literal for p in _parts(info.annotation)):
-        return "all"
-    items = next(typing.get_args(p)[0] for p in _parts(info.annotation) if typing.get_origin(p) is tuple)
-    item = _parts(items)[0]
-    if _is_object(item):
-        found = [_json(text, hint) for text in given]
-        return found[0] if len(found) == 1 and isinstance(found[0], list) else found
-    return [int(t) if item is int and t.isascii() and t.isdigit() else t for t in given]
-
-
-def _json(text: str, hint: str) -> Any:
-    try:
-        return strict_json(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"not strict JSON: {clean(str(error))}", param_hint=hint) from None
-
-
-def _need(model: type[Event], data: Any, fields: dict[str, FieldInfo], *, whole: bool) -> None:
-    """Raise a usage error naming the options that are missing. An `evidence` list may be empty."""
-    if whole or not isinstance(data, dict):
-        return
-    if "evidence" in fields:
-        data.setdefault("evidence", [])
-    missing = [f"--{n.replace('_', '-')}" for n, info in fields.items() if info.is_required() and n not in data]
-    if missing:
-        raise typer.BadParameter(f"missing for {model.__name__}: {', '.join(missing)}", param_hint=missing[0])
 
 
 def identifier_of(text: str, hint: str) -> str:
