@@ -109,6 +109,16 @@ def kinds(judgement: Judgement) -> list[str]:
     return sorted({*deliveries, *NOTICES, *BACKUPS})
 
 
+def streams_of(kind: str | None, customer: str | None) -> tuple[str, ...]:
+    """Return the kinds of streams in which promises of a kind arise that a customer may ask for; all without one."""
+    if kind in NOTICES or kind in BACKUPS:
+        found = ("maintenance",) if kind in NOTICES else ("backup",)
+        return () if customer is not None else found
+    if kind is not None:
+        return ("incident",) if kind == TROUBLESHOOTING else ("request",)
+    return ("incident", "request", *(("maintenance", "backup") if customer is None else ()))
+
+
 def totals(found: Iterable[Commitment]) -> list[dict[str, Any]]:
     """Return how many promises of each kind were kept, a row a kind, and a last one for all."""
     rows: dict[str, dict[str, Any]] = {}

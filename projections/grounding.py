@@ -9,9 +9,8 @@ from ledger.instants import seconds
 from ledger.terms import Version
 from projections.business_time import DAY, FIRST_YEAR, LAST_YEAR, local_instant
 from projections.entitlements import Agreement
-from projections.grounds import CONTEXT, GENERIC, Clock, Customer, Delivery, Grounds, Rules, Timeline
+from projections.grounds import CONTEXT, GENERIC, Clock, Customer, Grounds, Rules, Timeline
 from projections.judgement import Judgement
-from projections.spans import SECOND
 
 ORDINARY = {  # the readings that judging in bulk knows; any other value leaves a case to the plain rules
     "hour_targets": "business",
@@ -82,16 +81,6 @@ class _Clocks:
                 desk: self._always(terms.desks[desk].zone, self.judgement.zone_at(desk, version))
                 for desk in terms.desks
             },
-            delivery={
-                kind: Delivery(
-                    d.clause,
-                    readings.instantly // SECOND if d.at_once else None,
-                    d.business_days,
-                    d.full_business_days,
-                    None if d.notice is None else d.notice // SECOND,
-                )
-                for kind, d in terms.delivery.items()
-            },
             zones={desk: terms.desks[desk].zone for desk in terms.desks},
             readings=readings.as_json(),
         )
@@ -120,16 +109,16 @@ class _Clocks:
         for begin, end in spans:
             passed += end - begin
             sums.append(passed)
-        working, index = list[tuple[int, int, int]](), 0
+        working, index = list[tuple[int, int]](), 0
         for start, end in pairwise(days):
             since = index
             while index < len(begins) and begins[index] < end:
                 index += begins[index] >= start or 1
             own = [i for i in range(since, index) if begins[i] >= start]
             if always:
-                working.append((start, start, end))
+                working.append((start, end))
             elif own:
-                working.append((start, begins[own[0]], ends[own[-1]]))
+                working.append((start, ends[own[-1]]))
         self.clocks.append(
             Clock(
                 always,
@@ -138,9 +127,8 @@ class _Clocks:
                 begins,
                 ends,
                 sums,
-                [w[0] for w in working],
-                [w[1] for w in working],
-                [w[2] for w in working],
+                [start for start, _ in working],
+                [close for _, close in working],
             )
         )
         return len(self.clocks) - 1

@@ -22,8 +22,8 @@ class Beyond(Exception):
 class Clock(msgspec.Struct):
     """Business time of one calendar, dates read in one zone. §business-hours
 
-    `sums[i]` is the business time up to `ends[i]`; `starts`, `opens` and `closes` hold, of every working day, its local
-    midnight, its first opening and the end of the last span that begins on it.
+    `sums[i]` is the business time up to `ends[i]`; `starts` and `closes` hold, of every working day, its local midnight
+    and the end of the last span that begins on it.
     """
 
     always: bool
@@ -33,7 +33,6 @@ class Clock(msgspec.Struct):
     ends: list[int]
     sums: list[int]
     starts: list[int]
-    opens: list[int]
     closes: list[int]
 
     def passed(self, at: int) -> int:
@@ -82,23 +81,6 @@ class Clock(msgspec.Struct):
             raise Beyond
         return self.closes[i]
 
-    def full_day(self, begin: int, days: int) -> int:
-        """Return the close of the n-th working day that opens at or after an instant."""
-        i = bisect_left(self.opens, begin) + days - 1
-        if i >= len(self.closes):
-            raise Beyond
-        return self.closes[i]
-
-
-class Delivery(msgspec.Struct):
-    """A delivery metric: at once within so many seconds, business days, full business days, or notice in seconds."""
-
-    clause: str
-    at_once: int | None = None
-    business_days: int | None = None
-    full_business_days: int | None = None
-    notice: int | None = None
-
 
 class Rules(msgspec.Struct):
     """One version of the terms with its readings, as far as cases need it."""
@@ -120,7 +102,6 @@ class Rules(msgspec.Struct):
     holidays: list[int]  # positions, when published holidays count
     clocks: dict[str, int]  # by desk
     always: dict[str, int]
-    delivery: dict[str, Delivery]
     zones: dict[str, str]  # by desk
     readings: dict[str, Any]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections import commitments
+from tests.benchmarks import history
 from tests.oracle import promises as oracle
 from tests.oracle.histories import (
     DAY,
@@ -29,7 +33,7 @@ from tests.oracle.histories import (
     written,
 )
 from tests.oracle.uptime import Line, instant
-from tests.support import judged
+from tests.support import do, judged
 
 KEYS = ("kind", "item", "due_at", "done_at", "verdict", "off_by_seconds")
 CHOICES: dict[str, Any] = {
@@ -174,3 +178,47 @@ def test_a_promise_made_without_an_agreement_in_force_is_in_doubt() -> None:
     row = the_promise_of_a_licence(signed("oslo"), ended, received="2026-05-11T09:00:00Z")
 
     assert row["doubts"] == ["no_agreement"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A ledger, and the stream file it was exported to: of that all entries are read, whatever is asked."""
+    folder = tmp_path_factory.mktemp("both")
+    db, file = folder / "ledger.db", folder / "ledger.jsonl"
+    history.make(db, 3000)
+    moved = next(row for row in told(db, "--customer", "customer-0003") if row["kind"] == "troubleshooting")
+    opening = {"customer": "customer-0004", "service": "licence", "channel": "web"}
+    right = ("--version", "1", "--time", moved["since"], "--data", json.dumps(opening))
+    do(db, "record", "EntryCorrected", moved["item"], *right, "--reason", "it was another's")
+    report = ("--customer", "customer-0003", "--service", "licence", "--channel", "web", "--at", "2023-02-01T09:00:00Z")
+    do(db, "record", "IncidentReported", "incident:NEW", *report)
+    do(db, "record", "EntryWithdrawn", "incident:NEW", "--version", "1", "--reason", "nobody asked")
+    file.write_text(do(db, "export").stdout)
+    return db, file
+
+
+def told(db: Path, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(do(db, "--json", "commitments", *options).stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", [None, "troubleshooting", "licence_manual", "planned_communicated", "backup_kept"])
+@pytest.mark.parametrize("year", [None, "2022", "2023"])
+@pytest.mark.parametrize("customer", [None, "customer-0003", "nobody"])
+def test_fewer_entries_are_read_and_the_same_is_found(
+    both: tuple[Path, Path], kind: str | None, year: str | None, customer: str | None
+) -> None:
+    chosen = {"--kind": kind, "--year": year, "--customer": customer}
+    options = [text for name, value in chosen.items() if value for text in (name, value)]
+    db, file = both
+
+    assert told(db, *options) == told(file, *options)
+
+
+def test_what_is_asked_of_a_time_gone_by_is_found_in_all_entries(both: tuple[Path, Path]) -> None:
+    db, file = both
+    for options in (["--at-entry", "1500"], ["--as-of", "2023-09-01T00:00:00Z"], ["--reading", "zones=fixed"]):
+        found = told(db, "--customer", "customer-0003", "--year", "2023", *options)
+
+        assert found == told(file, "--customer", "customer-0003", "--year", "2023", *options)
+        assert found

@@ -5,16 +5,20 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+from ledger.instants import seconds
 from projections import commitments as promises
 from projections import handling_order, response_times, totals
 from projections.availability import findings
 from projections.downtime import Downtime
+from projections.grounds import CONTEXT
 from projections.judgement import Judgement
+from projections.response_times import KINDS
 from projections.shell.filters import Filters, one_of
 from projections.shell.options import bound, period_of
 from projections.shell.scope import Scope
-from projections.spans import SECOND
+from projections.spans import SECOND, Span
 from projections.views import uptime
+from projections.views.answers import Wanted
 
 LATE = ("breached", "overdue")
 
@@ -82,9 +86,15 @@ def commitments(
     scope: Scope, year: int | None, kind: str | None, customer: str | None, verdict: str | None
 ) -> list[promises.Commitment]:
     """Return the other promises that are chosen."""
-    judgement = scope.judgement()
+    judgement = scope.judgement(scope.history(*CONTEXT))
     one_of("--kind", kind, tuple(promises.kinds(judgement)))
     period = period_of(judgement, year, None, None)("") if year is not None else None
+    known, kinds = judgement.history, promises.streams_of(kind, customer)
+    cases = None if set(kinds).isdisjoint(KINDS) else _cases(scope, known.last_position, customer, period)
+    if cases is not None:
+        cases = [case for case in cases if case.partition(":")[0] in kinds]
+        kinds = tuple(k for k in kinds if k not in KINDS)
+    judgement = scope.judgement(scope.more(known, *kinds, streams=cases or ()), judgement.as_of)
     return [
         c
         for c in promises.findings(judgement)
@@ -93,6 +103,16 @@ def commitments(
         and customer in (None, c.customer)
         and verdict in (None, c.verdict)
     ]
+
+
+def _cases(scope: Scope, last: int, customer: str | None, period: Span | None) -> list[str] | None:
+    """Return the cases of a customer or a period, as the views name them up to a last position; None when unknown."""
+    if customer is None and period is None:
+        return None
+    received = (None, None) if period is None else (seconds(period[0]), seconds(period[1]))
+    wanted = Wanted(customer=customer, period=lambda _: received)
+    found = scope.ask(lambda views: (views.position, views.streams(wanted)), as_it_is=True)
+    return None if found is None or found[0] != last else found[1]
 
 
 def availability(

@@ -197,6 +197,10 @@ class Answers:
         row = self._connection.execute(statement, (stream,)).fetchone()
         return None if row is None else unsealed(row)
 
+    def streams(self, wanted: Wanted) -> list[str]:
+        """Return the cases wanted, in order of receipt."""
+        return [str(row[1]) for row in self._cases(wanted)]
+
     def beside(self, stream: str) -> tuple[list[Row], list[Row]]:
         """Return the handling of the cases that one overtook and of those that overtook it, in order of receipt."""
         from projections.views.beside import Beside
