@@ -40,11 +40,14 @@ ANY_NUMBER = re.compile(
     r"|(?<![\w:.,-])0\d(?:[ .-]?\d){7,11}(?![\w:])|(?<![\w:.,-])\d\d([.-])\d\d\1\d\d\1\d\d(?![\w:.-])"
     rf"|{PHONE.pattern}"
 )
-# In every text with one of these, its digits made noughts, or with such a number: quickly looked for.
+# What is quickly looked for: no number is without eight digits that only marks divide, none without one of the signs
+# (its digits made noughts) or such a beginning, and no address without its sign.
+EIGHT_DIGITS = re.compile(rb"[\\@]|\d(?:[ ()./-]{0,3}\d){7}")
 SUSPECT = re.compile(rb"[@+]|[ )]0|0[.-]000[.-]0")
 SUSPECT_IN_FREE_TEXT = re.compile(rb"[\\@+]|[ )]0|0[.-]000[.-]0|0{8}|0{6}-0|00-00-00-|00\.00\.00\.")
 BEGINS_WITH_00 = re.compile(rb"00[1-9](?<![\w:.,+-]00[1-9])\d{0,2}[()./-]")
 BEGINS_WITH_0 = re.compile(rb"0(?<![\w:.,-]0)\d(?:[ ()./-]{0,2}\d){7}")
+BEYOND_LATIN = re.compile(rb"[\xc2\xc6-\xff]")  # in UTF-8: what may look like a digit, a blank or a mark
 NOUGHTS = bytes.maketrans(b"123456789", b"000000000")
 FREE_TEXT = ("summary", "reason", "scope")
 INVISIBLE = re.compile(
@@ -67,9 +70,12 @@ def names_nobody(text: bytes, *, free: bool = True) -> bool:
 
     free: some of it may be free text; what is not has no escapes.
     """
-    if not text.isascii() or (BEGINS_WITH_0 if free else BEGINS_WITH_00).search(text):
+    if BEYOND_LATIN.search(text):
         return False
-    return (SUSPECT_IN_FREE_TEXT if free else SUSPECT).search(text.translate(NOUGHTS)) is None
+    if not EIGHT_DIGITS.search(text):
+        return True
+    begins, signs = (BEGINS_WITH_0, SUSPECT_IN_FREE_TEXT) if free else (BEGINS_WITH_00, SUSPECT)
+    return not begins.search(text) and not signs.search(text.translate(NOUGHTS))
 
 
 class Pseudonyms:
