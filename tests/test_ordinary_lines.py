@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
+from eventsourcing.persistence import JSONTranscoder
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from ledger.privacy.keys import Key
 from ledger.privacy.pseudonyms import ANY_NUMBER, PHONE, Pseudonyms, names_nobody
 from ledger.store.mapper import to_state
 from ledger.store.ordinary_line import ordinary
+from ledger.store.stored import EntryMapper, StoredEntries, StoredEntry, columns
 from ledger.text import canonical_json
 
 REPORT = {"customer": "acme", "service": "licence", "channel": "phone"}
@@ -84,7 +86,9 @@ def lines(draw: Any) -> bytes:
 
 LINE = b'{"specversion":"1.0","type":"IncidentResolved","subject":"incident:INC-1",'
 LINE += b'"time":"2026-03-27T14:00:00Z","data":%b}'
-DEEP = LINE % (b'{"a":' * 32 + b"1" + b"}" * 32)
+DEEP = LINE.replace(b"IncidentResolved", b"EntryCorrected") % (
+    b'{"version":1,"reason":"x","time":"2026-03-27T14:00:00Z","data":' + b'{"a":' * 31 + b"1" + b"}" * 32
+)
 
 
 @given(lines())
@@ -92,6 +96,8 @@ DEEP = LINE % (b'{"a":' * 32 + b"1" + b"}" * 32)
 @example(LINE % b'{"a":1,"a":1}')
 @example(LINE % b'{"a":NaN}')
 @example(DEEP)
+@example(LINE.replace(b"{", b'{"id":"",', 1) % b"{}")
+@example(LINE.replace(b"{", b'{"source":"",', 1) % b"{}")
 @example(LINE.replace(b"{", b'{"type":"IncidentResolved",', 1) % b"{}")
 @example(LINE.replace(b"{", b'{"data":{},', 1) % b"{}")
 @example(LINE.replace(b"{", b'{"id":null,', 1) % b"{}")
@@ -175,6 +181,11 @@ def test_what_is_stored_is_canonical(
     head = {"time": stamp(time), "recordedtime": stamp(recorded_at)}
     head |= {k: v for k, v in (("actor", actor), ("commandid", command_id)) if v is not None}
 
-    state = to_state(Entry(1, "incident:INC-1", 1, time, recorded_at, event, actor, command_id))
+    entry = Entry(1, "incident:INC-1", 1, time, recorded_at, event, actor, command_id)
 
+    state = to_state(entry)
+
+    mapper = EntryMapper(JSONTranscoder())
+    stored = cast(StoredEntry, mapper.to_stored_event(entry))
+    assert [*columns([stored], 5)] == [*columns(StoredEntries(mapper, [entry]), 5)] == [stored.row(5)]
     assert state.decode() == f'{canonical_json(head)[:-1]},"data":{event_data(event)}}}'
