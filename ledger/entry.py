@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ledger.errors import BadLine
@@ -34,8 +35,7 @@ _ACTOR: TypeAdapter[str] = TypeAdapter(Identifier, config=_LATER)
 _COMMAND: TypeAdapter[str] = TypeAdapter(CommandId, config=_LATER)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True, gc=False):
     """What somebody wants recorded. `line` says where in its source it stood, 0 when nowhere."""
 
     stream: str
@@ -46,8 +46,7 @@ class Fact:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """A recorded fact. `position` counts all entries from 1, `version` those of the stream; both instants are UTC.
 
     `corrections` holds the positions of the entries that gave this one its present time and data.
@@ -153,8 +152,7 @@ def to_line(entry: Entry, source: str = "sla-ledger") -> str:
     return f'{canonical_json(head)[:-1]},"data":{event_data(entry.event)}}}'
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True, gc=False):
     """A CloudEvents line that was read: the fact, and what the line says of its recording."""
 
     fact: Fact

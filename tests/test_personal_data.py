@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +86,7 @@ def test_an_entry_adds_an_actor_and_an_id_and_nothing_else_of_its_own() -> None:
     """The actor is an identifier, the id has no blanks; both are checked at every door (test_events)."""
     known = {"position", "stream", "version", "time", "recorded_at", "event", "corrections", "line"}
 
-    assert {f.name for c in (Entry, Fact) for f in dataclasses.fields(c)} - known == {"actor", "command_id"}
+    assert {f.name for c in (Entry, Fact) for f in msgspec.structs.fields(c)} - known == {"actor", "command_id"}
 
 
 # Pseudonyms

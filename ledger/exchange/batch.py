@@ -49,7 +49,16 @@ def command_id(prefix: str, event: Event, occurrence: int = 0) -> str:
     prefix: the source's own reference and the time of the row, printable ASCII without blanks. occurrence: counts
     identical rows. What is sealed has no part in it.
     """
-    digest = sha256(event_bytes(without_summary(event))).hexdigest()[:16]
+    return id_made_of(prefix, event, digest(event), occurrence)
+
+
+def digest(event: Event) -> str:
+    """Return the part of a command id that stands for an event's content."""
+    return sha256(event_bytes(without_summary(event))).hexdigest()[:16]
+
+
+def id_made_of(prefix: str, event: Event, digest: str, occurrence: int = 0) -> str:
+    """Return the command id of an event whose digest is known."""
     return f"{prefix}/{type(event).__name__}/{digest}/{occurrence}"
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from ledger.entry import Fact

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from ledger.entry import Entry, event_bytes, problem
 from ledger.errors import LedgerBroken
@@ -21,7 +23,19 @@ _is_stream = lru_cache(4096)(re.compile(STREAM_PATTERN).fullmatch)  # the same o
 _is_identifier = lru_cache(4096)(re.compile(REFERENCE).fullmatch)
 _is_command_id = re.compile(r"[\x21-\x7e]+").fullmatch
 
+_encode = msgspec.json.Encoder(enc_hook=stamp).encode  # the hook: for datetimes of another make
+
 Row = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
+
+
+class _State(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is stored of an entry: instants in UTC are written as `stamp` writes them."""
+
+    time: datetime
+    recordedtime: datetime
+    actor: str | None = None
+    commandid: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 def checked(rows: Iterable[Row]) -> Iterator[Entry]:
@@ -59,12 +73,8 @@ def _broken(where: str, what: str) -> LedgerBroken:
 
 def to_state(entry: Entry) -> bytes:
     """Return the canonical bytes that are stored for an entry."""
-    head = {"time": stamp(entry.time), "recordedtime": stamp(entry.recorded_at)}
-    if entry.actor is not None:
-        head["actor"] = entry.actor
-    if entry.command_id is not None:
-        head["commandid"] = entry.command_id
-    return b'%b,"data":%b}' % (to_json(head)[:-1], event_bytes(entry.event))
+    data = msgspec.Raw(event_bytes(entry.event))
+    return _encode(_State(entry.time, entry.recorded_at, entry.actor, entry.command_id, data))
 
 
 def from_state(position: int, stream: str, version: int, name: str, state: bytes) -> Entry:

@@ -35,7 +35,7 @@ from ledger.store.postgres_reading import (
 )
 from ledger.store.reading import SEALED_SUMMARY, naming
 from ledger.store.recorder import Decision
-from ledger.store.stored import StoredEntry
+from ledger.store.stored import StoredEntry, columns
 
 __all__ = ["LAST", "EntryRecorder", "LedgerFactory", "check_is_ledger", "create"]
 _LAST_SEALED = """
@@ -95,9 +95,8 @@ def create(address: str, entries: Sequence[StoredEvent]) -> None:
 def _append(cursor: psycopg.Cursor[Any], last: int, entries: Sequence[StoredEvent]) -> Sequence[int]:
     """Append entries behind the last one and return their positions; the turn to write is taken already."""
     for start in range(0, len(entries), BATCH):
-        part = cast(Sequence[StoredEntry], entries[start : start + BATCH])
-        columns = zip(*(x.row(position) for position, x in enumerate(part, last + start + 1)), strict=True)
-        cursor.execute(_APPEND, [list(c) for c in columns])
+        rows = columns(entries[start : start + BATCH], last + start + 1)
+        cursor.execute(_APPEND, [list(c) for c in zip(*rows, strict=True)])
     return range(last + 1, last + len(entries) + 1)
 
 

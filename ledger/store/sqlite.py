@@ -44,7 +44,7 @@ from ledger.store.sqlite_reading import (
     undo,
     uri,
 )
-from ledger.store.stored import StoredEntry
+from ledger.store.stored import StoredEntry, columns
 
 try:
     import fcntl
@@ -262,9 +262,7 @@ class EntryRecorder(SQLiteApplicationRecorder):
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         first = (self._max_notification_id(c) or 0) + 1
-        entries = cast(Sequence[StoredEntry], stored_events)
-        rows = (s.row(position) for position, s in enumerate(entries, first))
-        c.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        c.executemany("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", columns(stored_events, first))
         return range(first, first + len(stored_events))
 
     def select_events(

@@ -13,6 +13,8 @@ from ledger.entry import Entry
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import from_state, to_state
 
+Columns = tuple[int, str, int, str, bytes, str | None, bytes]  # a row, its command id, its leaf hash
+
 
 @dataclass(frozen=True)
 class StoredEntry(StoredEvent):
@@ -21,7 +23,7 @@ class StoredEntry(StoredEvent):
     command_id: str | None = None
     position: int = 0
 
-    def row(self, position: int) -> tuple[int, str, int, str, bytes, str | None, bytes]:
+    def row(self, position: int) -> Columns:
         """Return the columns that keep it at a position, its leaf hash last."""
         stream, version = str(self.originator_id), self.originator_version
         hashed = leaf(position, stream, version, self.topic, self.state)
@@ -43,6 +45,20 @@ class StoredEntries(Sequence[StoredEvent]):
 
     def __iter__(self) -> Iterator[StoredEvent]:
         return map(self._mapper.to_stored_event, self._entries)
+
+    def columns(self, first: int) -> Iterator[Columns]:
+        """Yield what keeps each entry, from a position on, as its stored event would say it."""
+        for position, x in enumerate(self._entries, first):
+            state = to_state(x)
+            hashed = leaf(position, x.stream, x.version, x.name, state)
+            yield position, x.stream, x.version, x.name, state, x.command_id, hashed
+
+
+def columns(stored_events: Sequence[StoredEvent], first: int) -> Iterator[Columns]:
+    """Yield what keeps each stored event, from a position on."""
+    if isinstance(stored_events, StoredEntries):
+        return stored_events.columns(first)
+    return (x.row(position) for position, x in enumerate(cast(Sequence[StoredEntry], stored_events), first))
 
 
 class EntryMapper(Mapper[str]):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
+
+from msgspec.structs import replace
 
 from ledger.clock import CLOCK_TOLERANCE
 from ledger.entry import Entry, Fact, corrected_event, event_data

@@ -36,7 +36,7 @@ _TIME, _RECORDED_AT, _TAIL = slice(9, 29), slice(47, 67), slice(67, None)
 _IDENTIFIER = re.compile(REFERENCE)
 _STREAM = re.compile(rf"[a-z]{{1,20}}:[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")  # quicker than with its dots
 _CUT = re.compile(rb'"(?:,"actor":"[^"\\]*")?(,"commandid":"([\x21\x23-\x5b\x5d-\x7e]{1,400})"),"data":')
-_COMMAND_ID = re.compile(r"[\x21-\x7e]{1,400}")
+is_command_id = re.compile(r"[\x21-\x7e]{1,400}").fullmatch
 # A state begins with two instants: a day, a minute and a second that were seen in a valid one are right in any other.
 _pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
 _SEEN: set[bytes] = set()
@@ -151,11 +151,11 @@ def _read(reading: _Reading, state: bytes) -> tuple[Any, str]:
     """Return what `_said` does, of a state with parts that were not seen before, and remember these."""
     found = reading.decode(state)
     is_canonical = _encode(found) == state and state[_TIME][-1] == _Z == state[_RECORDED_AT][-1]
-    if not is_canonical or not (found.actor is None or _IDENTIFIERS[found.actor]):
+    if not is_canonical or not (found.actor is None or IDENTIFIERS[found.actor]):
         raise ValueError(state)
     fact = reading.name if reading.what is None else (reading.name, reading.what(found))
     tail, command_id = _cut(state)
-    if found.commandid is not None and not _COMMAND_ID.fullmatch(found.commandid):
+    if found.commandid is not None and not is_command_id(found.commandid):
         raise ValueError(state)
     if len(reading.tails) < _MOST_KNOWN and command_id == (found.commandid or ""):
         reading.tails[tail] = fact
@@ -180,7 +180,7 @@ def _is_too_early(state: bytes) -> bool:
     return at - recorded_at > CLOCK_TOLERANCE
 
 
-class _Identifiers(dict[str, bool]):
+class Identifiers(dict[str, bool]):
     """Whether texts are identifiers, remembered for those that come again."""
 
     def __missing__(self, text: str) -> bool:
@@ -190,7 +190,7 @@ class _Identifiers(dict[str, bool]):
         return found
 
 
-_IDENTIFIERS = _Identifiers()
+IDENTIFIERS = Identifiers()
 
 
 # Where a fact leads

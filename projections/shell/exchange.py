@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ledger.book import Ledger, Outcome, create
-from ledger.entry import Fact, from_line, to_line
+from ledger.entry import to_line
 from ledger.errors import BadLine, LedgerError
-from ledger.exchange.batch import BadRow, Batch, command_id, fact_prefix
-from ledger.memory import without_cycles
+from ledger.exchange import native
+from ledger.exchange.batch import BadRow, Batch
 from ledger.privacy.keys import PSEUDONYMS, SECRET_BYTES, Key, KeyFile
 from ledger.privacy.pseudonyms import Pseudonyms
-from ledger.privacy.sealing import MOVED, Summaries
+from ledger.privacy.sealing import Summaries
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
 from ledger.text import clean, plain_json
@@ -221,57 +221,7 @@ def _batch(source: Source, file: str) -> Batch:
                 pseudonyms=source.pseudonyms,
                 progress=done,
             )
-        return native(file, source.pseudonyms, source.summaries, source.known)
-
-
-@without_cycles()
-def native(
-    file: str,
-    pseudonyms: Pseudonyms | None = None,
-    summaries: Summaries | None = None,
-    known: Callable[[list[str]], Container[str]] = lambda ids: (),
-) -> Batch:
-    """Return the facts of a stream file; a line without a command id gets one made of its content.
-
-    pseudonyms: what stands for persons; None keeps them. summaries: where those are sealed that are to be, before an id
-    could tell what they say; those that came in plain before are `known` by the ids they got then.
-    """
-    batch, lines, seen = Batch(), dict[int, bytes](), dict[str, int]()
-    before, seen_before = dict[int, str](), dict[str, int]()
-    name = "standard input" if file == "-" else file
-    masked = str if pseudonyms is None else pseudonyms.line
-    for number, text in stream_file.raw_lines(file):
-        batch.rows += 1
-        try:
-            said = from_line(masked(stream_file.decoded(text, name, number)), name, number).fact
-        except BadLine as error:
-            batch.bad.append(BadRow(number, error.what, text.decode("utf-8", "backslashreplace")))
-            continue
-        if summaries is not None and summaries.is_moved(said):
-            batch.bad.append(BadRow(number, MOVED, text.decode()))
-            continue
-        lines[number] = text
-        fact = said if summaries is None else summaries.sealed(said)
-        if said.command_id is None:
-            if fact is not said:
-                before[len(batch.facts)] = str(_identified(said, seen_before).command_id)
-            fact = _identified(fact, seen)
-        batch.facts.append(fact)
-    there = known([*before.values()]) if before else ()
-    for index, earlier in before.items():
-        if earlier in there:
-            batch.facts[index] = replace(batch.facts[index], command_id=earlier)
-    batch.raw = lambda line: lines[line].decode()
-    return batch
-
-
-def _identified(fact: Fact, seen: dict[str, int]) -> Fact:
-    """Return a fact without a command id with one made of its content; `seen` counts those made before."""
-    found = command_id(fact_prefix(fact), fact.event)
-    times = seen[found] = seen.get(found, 0) + 1
-    if times > 1:
-        found = command_id(fact_prefix(fact), fact.event, times - 1)
-    return Fact(fact.stream, fact.time, fact.event, fact.actor, found, fact.line)
+        return native.read(file, source.pseudonyms, source.summaries, source.known)
 
 
 def _refused(bad: list[tuple[str, BadRow]]) -> LedgerError:

@@ -29,11 +29,11 @@ from eventsourcing.utils import Environment
 from ledger import events as e
 from ledger.book import Ledger, create
 from ledger.entry import Entry, Fact, to_line
+from ledger.exchange import native
 from ledger.instants import stamp
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
 from ledger.store.sqlite import has_wal_fix
-from projections.shell.exchange import native
 
 START = datetime(2020, 10, 1, 12, tzinfo=UTC)
 TOLD: tuple[e.Event, ...] = (  # the five facts of every case
@@ -131,7 +131,7 @@ def write_file(path: Path, cases: range, with_ids: bool) -> Path:
 
 def import_file(path: Path, ledger: Ledger) -> int:
     """Import a stream file as the command does, and return how many facts were added."""
-    outcome = ledger.judge(native(str(path)).facts, by_content=True)
+    outcome = ledger.judge(native.read(str(path)).facts, by_content=True)
     assert not outcome.rejects
     return len(ledger.commit(outcome).added)
 
