@@ -165,12 +165,16 @@ def availability(
         from projections.shell.evidence_bundle import check_pair
 
         check_pair(scope, customer, service)
-    rows = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
+    kept = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
+    rows = None if kept is None else kept.findings
     if rows is None:
         from projections.shell import plain_reports
 
-        first, last = option_bound(begin, "--from"), option_bound(end, "--until")
-        rows = plain_reports.availability(scope, year, first, last, customer, service)
+        if kept is not None:
+            rows = plain_reports.completed(scope, kept)
+        else:
+            first, last = option_bound(begin, "--from"), option_bound(end, "--until")
+            rows = plain_reports.availability(scope, year, first, last, customer, service)
     columns = (
         "customer",
         "service",

@@ -142,8 +142,9 @@ def _availability(copy: Path, scope: Scope, position: int) -> list[str]:
             for year, at in uptime.edges(views):
                 judgement = then.judgement(history, EPOCH + timedelta(seconds=at))
                 anew = [f.as_json() for f in findings(Downtime(judgement), period_of(judgement, year, None, None))]
-                kept = uptime.kept(views, year, None, None, at)
-                if kept is None or encode(kept) != encode(anew):
+                kept = uptime.kept(views, year, None, None, at) or []
+                differ = (encode(r.finding) != encode(a) for r, a in zip(kept, anew, strict=False) if r.finding)
+                if len(kept) != len(anew) or any(differ):
                     found.append(f"availability {year}, at {stamp(judgement.as_of)}: not what is judged anew")
     except (Damaged, sqlite3.DatabaseError) as error:
         found.append(f"availability cannot be read: {error}")
