@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import date, datetime
 from typing import Any
 
@@ -16,7 +15,6 @@ from projections.shell.options import bound, period_of
 from projections.shell.scope import Scope
 from projections.spans import SECOND
 from projections.views import uptime
-from projections.views.rejudging import rejudged
 
 LATE = ("breached", "overdue")
 
@@ -114,14 +112,3 @@ def availability(
         if customer is None and service is None:
             return [f.as_json() for f in found]
     return [f.as_json() for f in findings(downtime, period, customer, service)]
-
-
-def completed(scope: Scope, kept: uptime.Year) -> list[dict[str, Any]]:
-    """Return a year of which a part is kept: the rest is judged again, and kept for the next question."""
-    with closing(scope.reader()) as reader:
-        downtime, found = rejudged(reader, kept)
-    if scope.is_present:
-        places = [row.place for row in kept.forgotten]
-        scope.keep(kept.position, lambda views: uptime.keep(views, kept.year, downtime, found, places))
-    anew = iter(found)
-    return [next(anew).as_json() if row.finding is None else row.finding for row in kept.rows]

@@ -5,7 +5,8 @@ The views answer where they can; readings or terms of one's own, and stream file
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from projections.shell.options import option_bound, reading
 from projections.shell.scope import Scope
 from projections.totals import COUNTED, GROUPS
 from projections.views.answers import Answers
+
+if TYPE_CHECKING:
+    from projections.views.uptime import Year
 
 Filter = Annotated[str | None, typer.Option()]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE|T", help="received at or after")]
@@ -168,11 +172,11 @@ def availability(
     kept = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
     rows = None if kept is None else kept.findings
     if rows is None:
-        from projections.shell import plain_reports
-
         if kept is not None:
-            rows = plain_reports.completed(scope, kept)
+            rows = _completed(scope, kept)
         else:
+            from projections.shell import plain_reports
+
             first, last = option_bound(begin, "--from"), option_bound(end, "--until")
             rows = plain_reports.availability(scope, year, first, last, customer, service)
     columns = (
@@ -220,6 +224,20 @@ def commitments(
         output.rows(scope, [c.as_json() for c in found], columns, "commitments")
     if fail_on and any(c.verdict in BREACHES for c in found):
         raise typer.Exit(3)
+
+
+def _completed(scope: Scope, kept: Year) -> list[dict[str, Any]]:
+    """Return a year of which a part is kept: the rest is judged again, and kept for the next question."""
+    from projections.views import uptime
+    from projections.views.rejudging import rejudged
+
+    with closing(scope.reader()) as reader:
+        downtime, found = rejudged(reader, kept)
+    if scope.is_present:
+        places = [row.place for row in kept.forgotten]
+        scope.keep(kept.position, lambda views: uptime.keep(views, kept.year, downtime, found, places))
+    anew = iter(found)
+    return [next(anew).as_json() if row.finding is None else row.finding for row in kept.rows]
 
 
 def _plus_sum(row: dict[str, Any], scope: Scope) -> dict[str, Any]:

@@ -158,16 +158,20 @@ def forget_reached(connection: sqlite3.Connection, reader: Reader, streams: Iter
     streams: of the kinds that availability rests on. last: the position up to which they are read.
     """
     touched = [*streams]
-    rows = [unsealed(row) for row in connection.execute("SELECT * FROM availability ORDER BY year, place")]
-    if not rows or any(s.startswith(("agreement:", "terms:")) for s in touched):
+    none = connection.execute("SELECT 1 FROM availability LIMIT 1").fetchone() is None
+    if none or any(s.startswith(("agreement:", "terms:")) for s in touched):
         forget(connection)
         return
     from projections.views.reach import reaches
 
     found = [r for s in touched for r, _ in reaches(reader, s, f"{s} ", last)]
-    agreed = {service for _, _, customer, service, *_ in rows if customer != "*"}
-    if any(r.services - agreed for r in found):  # a service in no agreement has a row while something names it
-        forget(connection)
+    named = sorted({s for r in found for s in r.services})
+    any_service = any(s.startswith("maintenance:") for s in touched)  # whatever is attributed to it
+    where = f"? OR service IN ({','.join('?' * len(named))})"
+    selected = connection.execute(f"SELECT * FROM availability WHERE {where}", (any_service, *named))
+    rows = [unsealed(row) for row in selected]
+    if {*named} - {service for _, _, customer, service, *_ in rows if customer != "*"}:
+        forget(connection)  # a service in no agreement has a row while something names it
         return
     reached = (row for row in rows if row[-1] != NONE and _is_reached(row, found))
     _write(connection, [sealed((*row[:4], 0, 0, NONE)) for row in reached])
