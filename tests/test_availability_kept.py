@@ -22,6 +22,7 @@ from projections.judgement import Judgement
 from projections.spans import Span
 from projections.views import opening, uptime
 from projections.views.rejudging import rejudged
+from projections.views.tables import NotKept
 from tests.oracle.histories import as_ofs, uptime_histories
 from tests.support import entries
 from tests.test_views import InMemory, views
@@ -79,20 +80,22 @@ def asked(path: Path, found: list[Entry], year: int, at: datetime) -> list[dict[
     reader = InMemory(found)
     with views(path, found) as connection:
         rows = uptime.kept(connection, year, None, None, seconds(at))
-    if rows is None:
-        event("all of it judged anew")
+    kept = uptime.Year(year, seconds(at), len(found), rows or [])
+    try:
+        if rows is None:
+            raise NotKept
+        if kept.findings is not None:
+            event("all of it kept")
+            return kept.findings
+        downtime, anew = rejudged(reader, kept)
+    except NotKept:
+        event("all of it judged by the plain rules")
         downtime, anew = plain(found, year, at)
         opening.add(path, reader, len(found), lambda views: uptime.keep(views, year, downtime, anew))
         return [f.as_json() for f in anew]
-    kept = uptime.Year(year, seconds(at), len(found), rows)
-    if kept.findings is not None:
-        event("all of it kept")
-        return kept.findings
-    event("a part kept" if len(kept.forgotten) < len(rows) else "all rows judged again")
-    downtime, anew = rejudged(reader, kept)
-    places = [row.place for row in kept.forgotten]
-    opening.add(path, reader, len(found), lambda views: uptime.keep(views, year, downtime, anew, places))
-    by_place = {place: f.as_json() for place, f in zip(places, anew, strict=True)}
+    event("a part judged again" if len(kept.forgotten) < len(rows) else "all rows judged again")
+    opening.add(path, reader, len(found), lambda views: uptime.keep(views, year, downtime, anew, kept.forgotten))
+    by_place = {row.place: f.as_json() for row, f in zip(kept.forgotten, anew, strict=True)}
     return [row.finding or by_place[row.place] for row in rows]
 
 

@@ -172,9 +172,8 @@ def availability(
     kept = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
     rows = None if kept is None else kept.findings
     if rows is None:
-        if kept is not None:
-            rows = _completed(scope, kept)
-        else:
+        rows = None if kept is None else _completed(scope, kept)
+        if rows is None:
             from projections.shell import plain_reports
 
             first, last = option_bound(begin, "--from"), option_bound(end, "--until")
@@ -226,18 +225,25 @@ def commitments(
         raise typer.Exit(3)
 
 
-def _completed(scope: Scope, kept: Year) -> list[dict[str, Any]]:
-    """Return a year of which a part is kept: the rest is judged again, and kept for the next question."""
+def _completed(scope: Scope, kept: Year) -> list[dict[str, Any]] | None:
+    """Return a year of which a part is kept: the rest is judged again, and kept for the next question.
+
+    None when all of it has to be judged by the plain rules.
+    """
     from projections.views import uptime
     from projections.views.rejudging import rejudged
+    from projections.views.tables import NotKept
 
-    with closing(scope.reader()) as reader:
-        downtime, found = rejudged(reader, kept)
+    try:
+        with closing(scope.reader()) as reader:
+            downtime, found = rejudged(reader, kept)
+    except NotKept:
+        return None
+    shown = [f.as_json() for f in found]
     if scope.is_present:
-        places = [row.place for row in kept.forgotten]
-        scope.keep(kept.position, lambda views: uptime.keep(views, kept.year, downtime, found, places))
-    anew = iter(found)
-    return [next(anew).as_json() if row.finding is None else row.finding for row in kept.rows]
+        scope.keep(kept.position, lambda views: uptime.keep(views, kept.year, downtime, found, kept.forgotten, shown))
+    anew = iter(shown)
+    return [next(anew) if row.finding is None else row.finding for row in kept.rows]
 
 
 def _plus_sum(row: dict[str, Any], scope: Scope) -> dict[str, Any]:

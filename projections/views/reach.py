@@ -7,10 +7,11 @@ said before as well as for what it says now. Nothing is judged here: a reach may
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from ledger.instants import instant, seconds
 from ledger.store.reading import Reader, Stored
@@ -22,8 +23,7 @@ TIMED = ("OutageReported", "ServiceRestored")  # facts whose own time bounds a f
 ANYBODY = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """How far one stream of an outage, a window or monitoring gaps reaches.
 
     customers: None for all. first, until: seconds since 1970; no frame, window or gap of the stream begins before or

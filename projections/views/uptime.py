@@ -8,8 +8,7 @@ reach are forgotten, and judged again when they are asked for; the others stand.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from projections.availability import Availability
     from projections.downtime import Downtime
     from projections.judgement import Judgement
+    from projections.views.basis import Basis
     from projections.views.reach import Reach
 
 KINDS = ("agreement", "outage", "maintenance", "monitoring", "terms")
@@ -33,18 +33,17 @@ DAY = 86400  # longer than any zone's offset
 NONE = "null"  # in place of a finding that was forgotten
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """A row of a year: its place in the report, whose it is, and the finding; None where it has to be judged again."""
 
     place: int
     customer: str
     service: str
     finding: dict[str, Any] | None
+    basis: str  # a Basis
 
 
-@dataclass(frozen=True, slots=True)
-class Year:
+class Year(msgspec.Struct, frozen=True):
     """Rows of a calendar year at an instant (seconds since 1970), true for the entries up to a position."""
 
     year: int
@@ -76,19 +75,20 @@ def kept(
         (year, customer or "", service or ""),
     )
     found = []
-    for _, place, whose, what, valid_from, valid_until, text in map(unsealed, rows):
+    for _, place, whose, what, valid_from, valid_until, text, basis in map(unsealed, rows):
         holds = valid_from <= as_of < valid_until
-        found.append(Kept(place, whose, what, _settled(decode(text), valid_from, as_of) if holds else None))
+        finding = _settled(decode(text), valid_from, as_of) if holds else None
+        found.append(Kept(place, whose, what, finding, basis))
     if customer is None and service is None and len(found) != unsealed(whole)[1]:
         return None
     return found or None
 
 
 def edges(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Return the years that are kept, each with the first and the last instants at which its rows hold."""
-    found = connection.execute(
-        "SELECT DISTINCT year, valid_from, valid_until FROM availability WHERE valid_from < valid_until"
-    ).fetchall()
+    """Return the years that are kept, each with instants at which its rows or their bases hold: first and last."""
+    bases = "SELECT year, json_extract(basis, '$.since'), json_extract(basis, '$.until') FROM availability"
+    rows = "SELECT year, valid_from, valid_until FROM availability WHERE valid_from < valid_until"
+    found = connection.execute(f"{rows} UNION {bases} WHERE basis <> ?", (NONE,)).fetchall()
     lasting = {(year, until - 1) for year, _, until in found if until != FAR}
     return sorted({(year, since) for year, since, _ in found} | lasting)
 
@@ -115,34 +115,49 @@ def keep(
     year: int,
     downtime: Downtime,
     found: list[Availability],
-    places: Sequence[int] | None = None,
+    rows: list[Kept] | None = None,
+    shown: list[dict[str, Any]] | None = None,
 ) -> None:
     """Keep findings of a year, each with the instants at which it holds.
 
-    places: of the findings in the report, where they are those that had been forgotten; otherwise they are all.
+    found: on the rows given, in their order, or on all rows of the report. shown: the same in their fixed shape, where
+    they have been brought into it already.
     """
     judgement = downtime.judgement
     at = seconds(judgement.as_of)
     if at <= max((seconds(x.time) for x in judgement.history.entries), default=0):
         return  # something is hidden at this instant that a later one shows
     unsteady = _unsteady(downtime)
-    rows = []
-    for place, finding in zip(range(len(found)) if places is None else places, found, strict=True):
+    places = range(len(found)) if rows is None else [row.place for row in rows]
+    if rows is None:
+        bases = [_basis(judgement, finding, year) for finding in found]
+    else:
+        from projections.views.basis import decode as basis_from
+
+        bases = [basis_from(row.basis) for row in rows]
+    written = []
+    said = shown or [f.as_json() for f in found]
+    for place, finding, basis, row in zip(places, found, bases, said, strict=True):
         is_cut = "cut_at_as_of" in finding.doubts
-        until, since = FAR, unsteady.get(finding.service)
-        is_unsteady = since is not None and (is_cut or since < finding.end)
-        if is_unsteady or (is_cut and not _is_steady(judgement, finding)):
+        since = unsteady.get(finding.service)
+        if basis is None or (since is not None and (is_cut or since < finding.end)):
             until = at + 1
-        elif is_cut:
-            zone = judgement.zone_of(finding.customer, judgement.rules_at(judgement.as_of))
-            until = seconds(judgement.instant_of(date(year + 1, 1, 1), zone))
-        text = encode(finding.as_json()).decode()
-        rows.append(sealed((year, place, finding.customer, finding.service, at, until, text)))
-    if places is None:
+        else:
+            until = basis.until
+        text, on = encode(row).decode(), encode(basis).decode()
+        written.append(sealed((year, place, finding.customer, finding.service, at, until, text, on)))
+    if rows is None:
         forget(connection, year)
-        whole = sealed((f"availability {year}", len(rows)))
+        whole = sealed((f"availability {year}", len(written)))
         connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", whole)
-    _write(connection, rows)
+    _write(connection, written)
+
+
+def _basis(judgement: Judgement, finding: Availability, year: int) -> Basis | None:
+    from projections.views.basis import basis_of
+
+    zone = judgement.zone_of(finding.customer, judgement.rules_at(judgement.as_of))
+    return basis_of(judgement, finding, judgement.instant_of(date(year + 1, 1, 1), zone))
 
 
 def forget(connection: sqlite3.Connection, year: int | None = None) -> None:
@@ -173,8 +188,8 @@ def forget_reached(connection: sqlite3.Connection, reader: Reader, streams: Iter
     if {*named} - {service for _, _, customer, service, *_ in rows if customer != "*"}:
         forget(connection)  # a service in no agreement has a row while something names it
         return
-    reached = (row for row in rows if row[-1] != NONE and _is_reached(row, found))
-    _write(connection, [sealed((*row[:4], 0, 0, NONE)) for row in reached])
+    reached = (row for row in rows if row[6] != NONE and _is_reached(row, found))
+    _write(connection, [sealed((*row[:4], 0, 0, NONE, row[7])) for row in reached])
 
 
 class _Outage(msgspec.Struct, rename={"from_": "from"}):
@@ -196,7 +211,7 @@ _rests_on = msgspec.json.Decoder(_RestsOn).decode
 
 def _is_reached(row: tuple[Any, ...], found: list[Reach]) -> bool:
     """Whether a row may be another one when streams are no longer, or not yet, what they are now."""
-    year, _, customer, service, _, _, text = row
+    year, _, customer, service, _, _, text, _ = row
     begin, end = year_in_seconds(year)
     finding = _rests_on(text)
     for reach in found:
@@ -220,7 +235,7 @@ def year_in_seconds(year: int) -> tuple[int, int]:
 
 
 def _write(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    connection.executemany(f"INSERT OR REPLACE INTO availability VALUES ({','.join('?' * 8)})", rows)
+    connection.executemany(f"INSERT OR REPLACE INTO availability VALUES ({','.join('?' * 9)})", rows)
 
 
 def _unsteady(downtime: Downtime) -> dict[str, datetime]:
@@ -229,12 +244,11 @@ def _unsteady(downtime: Downtime) -> dict[str, datetime]:
 
     at, found = downtime.judgement.as_of, dict[str, datetime]()
     for state in downtime.outages.values():
-        spans = [] if state.determined is None else state.determined.event.frames  # type: ignore[attr-defined]
-        seen = [x.event for x in state.evidence]
-        untils = [x.until for x in seen]  # type: ignore[attr-defined]
+        spans, seen = state.frames, state.seen
+        untils = [x.until for x in seen]
         is_open = state.determined is None and (None in untils or (not untils and state.restored is None))
         if is_open or any(s.until > at for s in spans) or any(u is not None and u > at for u in untils):
-            begins = [state.opening.time, *(x.from_ for x in (*spans, *seen))]
+            begins = [state.opening.time, *(s.from_ for s in spans), *(x.from_ for x in seen)]
             for service in state.report.services:
                 found[service] = min(found.get(service, begins[0]), *begins)
     for service, gaps in downtime.gaps.items():
@@ -242,10 +256,3 @@ def _unsteady(downtime: Downtime) -> dict[str, datetime]:
             if end > at:
                 found[service] = min(found.get(service, begin), begin)
     return found
-
-
-def _is_steady(judgement: Judgement, found: Availability) -> bool:
-    """Whether nothing but time passes in a year that goes on: no change of the agreement lies ahead."""
-    agreement = judgement.agreements.get(found.customer)
-    ahead = agreement is not None and any(c.at > judgement.as_of for c in agreement.changes)
-    return not ahead and found.rules.readings.before_agreement == "available" and found.begin < found.end
