@@ -144,6 +144,10 @@ def planned(stream: str) -> dict[str, str]:
     return {"cause": "planned_maintenance", "maintenance": stream}
 
 
+MARCH = ("2025-03-10T08:00:00Z", "2025-03-10T10:00:00Z")
+INSIDE = ("2025-03-10T09:00:00Z", "2025-03-10T09:30:00Z")
+AGAIN = {"services": ["support"], "customers": "all", "degree": "unavailable", "noticed_by": "staff"}
+BEGUN = {**AGAIN, "services": ["cloud-connect"]}
 BEFORE = [
     posted({"overlap": "maintenance_wins"}),
     signed(SERVICES),
@@ -156,7 +160,10 @@ BEFORE = [
         services=[{"service": "licence", "monthly_fee": {"amount": "1000.00", "currency": "NOK"}}],
     ),
     *window("maintenance:M-1", ["cloud-connect"], "2025-05-10T08:00:00Z", "2025-05-10T12:00:00Z"),
-    *outage("outage:O-1", ["licence"], "all", "2025-03-10T08:00:00Z", "2025-03-10T10:00:00Z"),
+    *window("maintenance:M-2", ["licence"], *INSIDE),
+    line("outage:O-4", "OutageReported", "2024-12-10T00:00:00Z", **BEGUN),
+    *outage("outage:O-5", ["cloud-connect"], "all", "2024-12-10T00:00:00Z", "2024-12-11T00:00:00Z"),
+    *outage("outage:O-1", ["licence"], "all", *MARCH, **planned("maintenance:M-1")),
     *outage(
         "outage:O-2",
         ["cloud-connect"],
@@ -172,12 +179,9 @@ BEFORE = [
 MINE, THEIRS = ("acme", "licence"), ("cirrus", "licence")
 CLOUD, SUPPORT = ("cirrus", "cloud-connect"), ("cirrus", "support")
 LATE = "2026-02-01T00:00:00Z"
-AGAIN = {"services": ["support"], "customers": "all", "degree": "unavailable", "noticed_by": "staff"}
 GAP = {"from": "2025-08-01T00:00:00Z", "until": "2025-08-01T01:00:00Z", "reason": "r"}
 CORRECTED = {"version": 1, "reason": "r", "time": "2025-03-10T08:00:00Z", "data": AGAIN}
 EARLIER = GAP | {"from": "2024-06-01T00:00:00Z", "until": "2024-06-01T01:00:00Z"}
-INSIDE = ("2025-03-10T09:00:00Z", "2025-03-10T09:30:00Z")
-BEGUN = {**AGAIN, "services": ["cloud-connect"]}
 
 
 @pytest.mark.parametrize(
@@ -194,11 +198,21 @@ BEGUN = {**AGAIN, "services": ["cloud-connect"]}
             [line("outage:O-1", "EntryCorrected", LATE) | {"data": CORRECTED}],
             {MINE, THEIRS, SUPPORT},
         ),
-        ([line("maintenance:M-1", "MaintenanceCancelled", LATE, reason="r")], {CLOUD, SUPPORT}),
+        ([line("maintenance:M-1", "MaintenanceCancelled", LATE, reason="r")], {CLOUD, SUPPORT, MINE, THEIRS}),
         (window("maintenance:M-9", ["support"], "2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z"), {SUPPORT}),
         (window("maintenance:M-9", ["licence"], *INSIDE), {MINE, THEIRS, SUPPORT}),
         ([line("monitoring:cloud-connect", "MonitoringGapRecorded", LATE, **GAP)], {CLOUD}),
         ([line("monitoring:cloud-connect", "MonitoringGapRecorded", LATE, **EARLIER)], set()),
+        ([line("outage:O-4", "ServiceRestored", "2024-12-11T00:00:00Z")], {CLOUD}),
+        ([line("outage:O-5", "EntryWithdrawn", LATE, version=2, reason="r")], {CLOUD}),
+        (
+            [
+                line("outage:N", "OutageReported", "2024-12-20T00:00:00Z", **AGAIN),
+                line("outage:N", "ServiceRestored", "2024-12-21T00:00:00Z"),
+                line("outage:N", "EvidenceRecorded", LATE, source="client_report", **{"from": "2024-12-20T00:00:00Z"}),
+            ],
+            {SUPPORT},
+        ),
         ([line("agreement:acme", "AgreementEnded", LATE)], None),
         ([line("backup:B-1", "BackupTaken", LATE, scope="all")], set()),
     ],
