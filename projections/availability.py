@@ -7,20 +7,23 @@ R4, R17-R25, R27.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ledger.entry import Entry
 from ledger.instants import stamp
-from ledger.terms import Version
+from projections.clauses import DOUBTED, in_order
 from projections.downtime import ANYBODY, Downtime, Judged, gap
 from projections.figures import ratio
-from projections.judgement import DOUBTED, Judgement, in_order
 from projections.outages import State, evolve
 from projections.spans import SECOND, Span, clip, intersection, minus, total, union
+
+if TYPE_CHECKING:
+    from ledger.entry import Entry
+    from ledger.terms import Version
+    from projections.judgement import Judgement
 
 EXCLUSIONS = (
     "planned_maintenance",
@@ -189,13 +192,18 @@ class Judging:
 def judging(judgement: Judgement, customer: str, service: str, period: Span, rules: Version) -> Judging:
     """Return what is judged of a period for a customer and service. R4"""
     begin, until = period
-    agreement = judgement.agreements.get(customer)
-    agreed = union(span for span, _ in agreement.fees(service)) if agreement else []
+    agreed = agreed_spans(judgement, customer, service)
     end = max(begin, min(until, judgement.as_of))
     if agreed and rules.readings.before_agreement == "left_out":
         begin = min(max(begin, agreed[0][0]), end)
     covered = clip(agreed, begin, end) if agreed else union([(begin, end)])
     return Judging(begin, end, covered, judgement.as_of < until)
+
+
+def agreed_spans(judgement: Judgement, customer: str, service: str) -> list[Span]:
+    """Return when a customer's agreement covers a service, whatever is judged; the last span may be open-ended."""
+    agreement = judgement.agreements.get(customer)
+    return union(span for span, _ in agreement.fees(service)) if agreement else []
 
 
 def availability(
@@ -215,6 +223,17 @@ def availability(
     judgement = downtime.judgement
     rules = rules or judgement.rules_at(end - SECOND)
     asked = judging(judgement, customer, service, (begin, end), rules)
+    found = measured(downtime, customer, service, rules, asked, used)
+    agreement = judgement.agreements.get(customer)
+    changes = [c for c in agreement.changes if c.at < found.end] if agreement else []
+    explain(found, *standing(judgement, customer, service, asked), (p for c in changes for p in c.entry.positions))
+    return found
+
+
+def measured(
+    downtime: Downtime, customer: str, service: str, rules: Version, asked: Judging, used: list[Span] | None = None
+) -> Availability:
+    """Return the finding on what is judged, without what explains it."""
     begin, end, covered = asked.begin, asked.end, asked.covered
     found = Availability(customer, service, begin, end, rules, covered)
     found.outages = [o for o in downtime.of(customer, service, rules) if o.meets(begin, end)]
@@ -232,7 +251,6 @@ def availability(
     if used:
         found.already_credited = intersection(found.counted, used)
         found.counted = minus(found.counted, found.already_credited)
-    _explain(found, judgement, asked)
     return found
 
 
@@ -270,17 +288,13 @@ def standing(judgement: Judgement, customer: str, service: str, asked: Judging) 
     return clauses, doubts
 
 
-def _explain(found: Availability, judgement: Judgement, asked: Judging) -> None:
-    """Set clauses, entries and doubts."""
-    clauses, doubts = standing(judgement, found.customer, found.service, asked)
-    positions = set(found.rules.positions)
+def explain(found: Availability, clauses: set[str], doubts: set[str], agreed: Iterable[int]) -> None:
+    """Set clauses, entries and doubts: those given, and those of outages and gaps. agreed: entries of the agreement."""
+    positions = {*found.rules.positions, *agreed}
     for judged in found.outages:
         clauses |= judged.clauses
         doubts.update(judged.doubts)
         for entry in [*judged.state.entries(), *(x for w in judged.windows for x in w.entries())]:
             positions.update(entry.positions)
     positions.update(p for x in found.gaps for p in x.positions)
-    agreement = judgement.agreements.get(found.customer)
-    if agreement:
-        positions.update(p for c in agreement.changes if c.at < found.end for p in c.entry.positions)
     found.clauses, found.because, found.doubts = in_order(clauses), sorted(positions), sorted(doubts)

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
-from ledger import events as e
-from ledger.entry import Entry
-from ledger.readings import Readings
-from ledger.terms import Version
 from projections import maintenance, outages
-from projections.history import folded
-from projections.judgement import Judgement
+from projections.folding import folded
 from projections.maintenance import Obstacle
 from projections.outages import State, TimeFrame
 from projections.spans import Span, clip, intersection, minus, total, union
+
+if TYPE_CHECKING:
+    from ledger import events as e
+    from ledger.entry import Entry
+    from ledger.readings import Readings
+    from ledger.terms import Version
+    from projections.judgement import Judgement
 
 CLAUSE_OF = {
     "planned_maintenance": "§planned-maintenance",
@@ -199,5 +202,5 @@ class Downtime:
 
 def gap(entry: Entry) -> Span:
     """Return when a service was not watched."""
-    assert isinstance(entry.event, e.MonitoringGapRecorded)
-    return entry.event.from_, entry.event.until
+    found = cast("e.MonitoringGapRecorded", entry.event)
+    return found.from_, found.until

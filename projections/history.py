@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TypeVar
 
 from ledger import events as e
 from ledger.entry import Entry
 from ledger.errors import NotFound
 from ledger.streams.acceptance import MODULES, effective, kind_of
+from projections.folding import folded
+
+__all__ = ["FOUND_OUT", "History", "folded"]
 
 # found out about the past: hidden by --known-at only, never by --as-of
 FOUND_OUT = (
@@ -19,17 +21,6 @@ FOUND_OUT = (
     e.MonitoringGapRecorded,
     e.HolidaysPublished,
 )
-
-_State = TypeVar("_State")
-
-
-def folded(evolve: Callable[[_State | None, Entry], _State], entries: Iterable[Entry]) -> _State:
-    """Return the state that the entries of a stream lead to; there is at least one."""
-    state: _State | None = None
-    for entry in entries:
-        state = evolve(state, entry)
-    assert state is not None
-    return state
 
 
 class History:

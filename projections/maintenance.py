@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
-from ledger import events as e
-from ledger.entry import Entry
-from ledger.terms import Version
 from projections.spans import SECOND, Span
+
+if TYPE_CHECKING:
+    from ledger import events as e
+    from ledger.entry import Entry
+    from ledger.terms import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class State:
     @property
     def plan(self) -> e.MaintenanceScheduled:
         """What was scheduled in the first place."""
-        assert isinstance(self.opening.event, e.MaintenanceScheduled)
-        return self.opening.event
+        assert self.opening.name == "MaintenanceScheduled"
+        return cast("e.MaintenanceScheduled", self.opening.event)
 
     def entries(self) -> list[Entry]:
         """Return every entry that the window and its notice rest on."""
@@ -38,17 +41,23 @@ class State:
 
 def evolve(state: State | None, entry: Entry) -> State:
     """Return the window after one more of its entries, in order of time, then position."""
-    match entry.event:
-        case e.MaintenanceScheduled(from_=begin, until=end):
-            return State(entry, entry, (begin, end))
-        case e.MaintenanceRescheduled(from_=begin, until=end) if state:
-            return replace(state, scheduled=entry, window=(begin, end), announced=())
-        case e.MaintenanceCommunicated(audience=audience) if state and "customers" in audience:
-            return replace(state, announced=(*state.announced, entry))
-        case e.MaintenanceCancelled() if state:
+    match entry.name:
+        case "MaintenanceScheduled":
+            return State(entry, entry, _window(entry))
+        case "MaintenanceRescheduled" if state:
+            return replace(state, scheduled=entry, window=_window(entry), announced=())
+        case "MaintenanceCommunicated" if state:
+            is_heard = "customers" in cast("e.MaintenanceCommunicated", entry.event).audience
+            return replace(state, announced=(*state.announced, entry)) if is_heard else state
+        case "MaintenanceCancelled" if state:
             return replace(state, cancelled=entry)
     assert state is not None
     return state
+
+
+def _window(entry: Entry) -> Span:
+    scheduled = cast("e.MaintenanceScheduled | e.MaintenanceRescheduled", entry.event)
+    return scheduled.from_, scheduled.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
-from ledger import events as e
-from ledger.entry import Entry
-from ledger.readings import Readings
 from projections.spans import Span, covered_at_least, intersection, union
+
+if TYPE_CHECKING:
+    from ledger import events as e
+    from ledger.entry import Entry
+    from ledger.readings import Readings
+    from ledger.values import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +31,25 @@ class State:
     @property
     def report(self) -> e.OutageReported:
         """What was reported."""
-        assert isinstance(self.opening.event, e.OutageReported)
-        return self.opening.event
+        assert self.opening.name == "OutageReported"
+        return cast("e.OutageReported", self.opening.event)
 
     @property
     def attribution(self) -> e.OutageAttributed | None:
         """The cause that was settled last."""
         if self.attributed is None:
             return None
-        assert isinstance(self.attributed.event, e.OutageAttributed)
-        return self.attributed.event
+        return cast("e.OutageAttributed", self.attributed.event)
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The spans of the frame that was settled last; none without one."""
+        return () if self.determined is None else cast("e.TimeframeDetermined", self.determined.event).frames
+
+    @property
+    def seen(self) -> list[e.EvidenceRecorded]:
+        """The evidence."""
+        return [cast("e.EvidenceRecorded", x.event) for x in self.evidence]
 
     def entries(self) -> list[Entry]:
         """Return every entry that a finding about this outage rests on."""
@@ -48,14 +61,14 @@ def evolve(state: State | None, entry: Entry) -> State:
     """Return the outage after one more of its entries, in order of time, then position."""
     if state is None:
         return State(entry)
-    match entry.event:
-        case e.EvidenceRecorded():
+    match entry.name:
+        case "EvidenceRecorded":
             return replace(state, evidence=(*state.evidence, entry))
-        case e.ServiceRestored():
+        case "ServiceRestored":
             return replace(state, restored=entry)
-        case e.TimeframeDetermined():
+        case "TimeframeDetermined":
             return replace(state, determined=entry)
-        case e.OutageAttributed():
+        case "OutageAttributed":
             return replace(state, attributed=entry)
     return state
 
@@ -72,10 +85,9 @@ def time_frame(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     """Return the frame that was determined, otherwise the one the evidence proposes. What is open runs to `as_of`."""
     if state.determined is None:
         return proposed(state, as_of, readings)
-    assert isinstance(state.determined.event, e.TimeframeDetermined)
-    spans = union((f.from_, f.until) for f in state.determined.event.frames)
+    spans = union((f.from_, f.until) for f in state.frames)
     doubts = []
-    if not state.determined.event.evidence:
+    if not cast("e.TimeframeDetermined", state.determined.event).evidence:
         doubts.append("uncorroborated")
     seen = union(s for spans in by_source(state, as_of).values() for s in spans)
     if seen and not intersection(spans, seen):
@@ -87,7 +99,7 @@ def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
     """Return the frame that the evidence proposes; without evidence, from report to restoration. R25"""
     sources = by_source(state, as_of)
     doubts = ["undetermined"]
-    if any(_evidence(x).until is None and _evidence(x).from_ < as_of for x in state.evidence):
+    if any(seen.until is None and seen.from_ < as_of for seen in state.seen):
         doubts.append("never_closed")
     if not sources:
         end = state.restored.time if state.restored else as_of
@@ -110,18 +122,12 @@ def proposed(state: State, as_of: datetime, readings: Readings) -> TimeFrame:
 
 def is_open(state: State) -> bool:
     """Return whether some evidence has no end."""
-    return any(_evidence(x).until is None for x in state.evidence)
+    return any(seen.until is None for seen in state.seen)
 
 
 def by_source(state: State, as_of: datetime) -> dict[str, list[Span]]:
     """Return what each source saw, open evidence up to `as_of`; sources that saw nothing are left out."""
     found: dict[str, list[Span]] = {}
-    for entry in state.evidence:
-        seen = _evidence(entry)
+    for seen in state.seen:
         found.setdefault(seen.source, []).append((seen.from_, as_of if seen.until is None else seen.until))
     return {source: spans for source, seen_spans in found.items() if (spans := union(seen_spans))}
-
-
-def _evidence(entry: Entry) -> e.EvidenceRecorded:
-    assert isinstance(entry.event, e.EvidenceRecorded)
-    return entry.event

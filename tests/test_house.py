@@ -17,6 +17,7 @@ from ledger.streams.acceptance import MODULES
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (  # from the ground up; a module imports only from floors below its own
     ("ledger",),
+    ("projections.folding",),
     (
         "projections.spans",
         "projections.figures",

@@ -556,17 +556,21 @@ def test_two_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.Mo
     assert alone["first_bad"]["position"] == 1000
 
 
-def test_availability_that_is_kept_is_judged_anew_where_it_holds(db: Path) -> None:
-    """A year that is over, and one that goes on; a falsified finding is told though its row's seal is right."""
+@pytest.mark.parametrize(
+    ("column", "old", "new"),
+    [(6, '"counted_seconds":', '"counted_seconds":1'), (7, '"agreed":[', '"agreed":[0,')],
+    ids=["finding", "basis"],
+)
+def test_availability_that_is_kept_is_judged_anew_where_it_holds(db: Path, column: int, old: str, new: str) -> None:
+    """A year that is over, and one that goes on; what is falsified is told though its row's seal is right."""
     for year in ("2025", "2026"):
         do(db, "availability", "--year", year)
     kept = json.loads(do(db, "--json", "verify", "--views").stdout)["views"]["differences"]
     with contextlib.closing(sqlite3.connect(f"{db}.views")) as views, views:
         found = views.execute("SELECT * FROM availability WHERE year = 2025 LIMIT 1").fetchone()
-        falsified = sealed_row((*found[:-2], found[-2].replace('"counted_seconds":', '"counted_seconds":1', 1)))
-        views.execute(
-            "UPDATE availability SET finding = ?, seal = ? WHERE year = 2025 AND place = ?", (*falsified[-2:], found[1])
-        )
+        wrong = found[column].replace(old, new, 1)
+        falsified = sealed_row(tuple(wrong if x == found[column] else x for x in found[:-1]))
+        views.execute("INSERT OR REPLACE INTO availability VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", falsified)
 
     differences = json.loads(do(db, "--json", "verify", "--views", code=1).stdout)["views"]["differences"]
 

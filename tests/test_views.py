@@ -203,11 +203,11 @@ def test_availability_that_is_kept_is_what_is_judged_at_every_later_instant(data
     with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
         uptime.keep(connection, year, *judged(first))
         rows = uptime.kept(connection, year, None, None, seconds(later))
-        if rows is None:
-            event("judged again")
-        else:
-            event("kept")
-            assert rows == [f.as_json() for f in judged(later)[1]]
+        anew = [f.as_json() for f in judged(later)[1]]
+        assert rows is None or len(rows) == len(anew)
+        for row in rows or ():
+            event("judged again" if row.finding is None else "kept")
+            assert row.finding in (None, anew[row.place])
 
 
 def line(subject: str, kind: str, time: str, **data: Any) -> dict[str, Any]:

@@ -129,5 +129,6 @@ def availability(
     if year is not None and scope.is_present:
         found = findings(downtime, period)
         scope.keep(judgement.history.last_position, lambda views: uptime.keep(views, year, downtime, found))
-    chosen = findings(downtime, period, customer, service)
-    return [f.as_json() for f in chosen]
+        if customer is None and service is None:
+            return [f.as_json() for f in found]
+    return [f.as_json() for f in findings(downtime, period, customer, service)]

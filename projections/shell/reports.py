@@ -5,7 +5,8 @@ The views answer where they can; readings or terms of one's own, and stream file
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from projections.shell.options import option_bound, reading
 from projections.shell.scope import Scope
 from projections.totals import COUNTED, GROUPS
 from projections.views.answers import Answers
+
+if TYPE_CHECKING:
+    from projections.views.uptime import Year
 
 Filter = Annotated[str | None, typer.Option()]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE|T", help="received at or after")]
@@ -165,12 +169,15 @@ def availability(
         from projections.shell.evidence_bundle import check_pair
 
         check_pair(scope, customer, service)
-    rows = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
+    kept = None if year is None else scope.ask(lambda views: views.availability(year, customer, service))
+    rows = None if kept is None else kept.findings
     if rows is None:
-        from projections.shell import plain_reports
+        rows = None if kept is None else _completed(scope, kept)
+        if rows is None:
+            from projections.shell import plain_reports
 
-        first, last = option_bound(begin, "--from"), option_bound(end, "--until")
-        rows = plain_reports.availability(scope, year, first, last, customer, service)
+            first, last = option_bound(begin, "--from"), option_bound(end, "--until")
+            rows = plain_reports.availability(scope, year, first, last, customer, service)
     columns = (
         "customer",
         "service",
@@ -216,6 +223,27 @@ def commitments(
         output.rows(scope, [c.as_json() for c in found], columns, "commitments")
     if fail_on and any(c.verdict in BREACHES for c in found):
         raise typer.Exit(3)
+
+
+def _completed(scope: Scope, kept: Year) -> list[dict[str, Any]] | None:
+    """Return a year of which a part is kept: the rest is judged again, and kept for the next question.
+
+    None when all of it has to be judged by the plain rules.
+    """
+    from projections.views import uptime
+    from projections.views.rejudging import rejudged
+    from projections.views.tables import NotKept
+
+    try:
+        with closing(scope.reader()) as reader:
+            downtime, found = rejudged(reader, kept)
+    except NotKept:
+        return None
+    shown = [f.as_json() for f in found]
+    if scope.is_present:
+        scope.keep(kept.position, lambda views: uptime.keep(views, kept.year, downtime, found, kept.forgotten, shown))
+    anew = iter(shown)
+    return [next(anew) if row.finding is None else row.finding for row in kept.rows]
 
 
 def _plus_sum(row: dict[str, Any], scope: Scope) -> dict[str, Any]:

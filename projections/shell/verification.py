@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +15,7 @@ import typer
 
 from ledger.clock import EPOCH
 from ledger.errors import LedgerError
-from ledger.instants import stamp
+from ledger.instants import seconds, stamp
 from ledger.store.address import is_database, shown
 from projections.shell import output
 from projections.shell.options import READING_OPTIONS, period_of, with_options
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ledger.seal.held import Held
     from ledger.seal.notes import Verifier
     from ledger.seal.verdict import Verdict
+    from projections.downtime import Downtime
+    from projections.views.uptime import Kept
 
 _NO_VIEWS_FILE: dict[str, Any] = {name: option for name, option in READING_OPTIONS.items() if name != "views"}
 
@@ -141,10 +144,23 @@ def _availability(copy: Path, scope: Scope, position: int) -> list[str]:
         with closing(opened(copy)) as views:
             for year, at in uptime.edges(views):
                 judgement = then.judgement(history, EPOCH + timedelta(seconds=at))
-                anew = [f.as_json() for f in findings(Downtime(judgement), period_of(judgement, year, None, None))]
-                kept = uptime.kept(views, year, None, None, at)
-                if kept is None or encode(kept) != encode(anew):
+                downtime = Downtime(judgement)
+                anew = [f.as_json() for f in findings(downtime, period_of(judgement, year, None, None))]
+                kept = uptime.kept(views, year, None, None, at) or []
+                said = (x for pair in zip(kept, anew, strict=False) for x in _said_again(*pair, downtime))
+                if len(kept) != len(anew) or any(encode(one) != encode(other) for one, other in said):
                     found.append(f"availability {year}, at {stamp(judgement.as_of)}: not what is judged anew")
     except (Damaged, sqlite3.DatabaseError) as error:
         found.append(f"availability cannot be read: {error}")
     return found
+
+
+def _said_again(kept: Kept, anew: dict[str, Any], downtime: Downtime) -> Iterator[tuple[Any, Any]]:
+    """Yield what a row says, where it holds, and what is judged on its basis, each with what is judged anew."""
+    from projections.views.basis import decode
+
+    basis = decode(kept.basis)
+    if kept.finding is not None:
+        yield kept.finding, anew
+    if basis is not None and basis.since <= seconds(downtime.judgement.as_of) < basis.until:
+        yield basis.judged(downtime, kept.customer, kept.service).as_json(), anew

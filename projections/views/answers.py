@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,6 +34,9 @@ from projections.views.tables import (
     decode,
     unsealed,
 )
+
+if TYPE_CHECKING:
+    from projections.views.uptime import Year
 
 _unsettled = msgspec.json.Decoder(Unsettled).decode
 Row = tuple[Any, ...]
@@ -226,14 +229,14 @@ class Answers:
         handled, in_turn = sums["handled"], sums["handled"] - sums["out_of_turn"]
         return {**sums, "in_turn_percent": percent_of(in_turn, handled, 2) if handled else None}
 
-    def availability(self, year: int, customer: str | None, service: str | None) -> list[dict[str, Any]]:
+    def availability(self, year: int, customer: str | None, service: str | None) -> Year:
         """Return the availability of a calendar year, a row a customer and service."""
         from projections.views import uptime
 
         found = None if self._is_then else uptime.kept(self._connection, year, customer, service, self.as_of)
         if found is None:
             raise NotKept
-        return found
+        return uptime.Year(year, self.as_of, self.position, found)
 
     def finding(self, case: Row) -> dict[str, Any]:
         """Return the finding on a case in its fixed shape."""

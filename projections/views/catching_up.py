@@ -45,7 +45,7 @@ from projections.views.tables import (
     unsealed,
 )
 from projections.views.uptime import KINDS as UPTIME
-from projections.views.uptime import forget
+from projections.views.uptime import forget_reached
 
 MOST = 50_000  # new entries that are worth catching up with one by one
 CASES = ("incident:", "request:")
@@ -75,7 +75,7 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     if any(not c.is_judged and not grounds.rules_at(c.received).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     if kinds & set(UPTIME):
-        forget(connection)
+        forget_reached(connection, reader, (s for s in touched if s.partition(":")[0] in UPTIME), last)
     before = _replace(connection, streams, found)
     connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
     connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))

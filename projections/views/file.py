@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -67,6 +68,7 @@ def mark(entry: Stored) -> str:
     return f"{position} {stream} {version} {name} {bytes(state).decode()}"
 
 
+@cache
 def made_by() -> str:
     """Return what made the findings, the rules word for word and the zone data: others make them anew."""
     found, here = 0, Path(__file__).resolve().parent

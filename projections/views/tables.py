@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 
 SCHEMA = (
     """CREATE TABLE state ( -- what the views are true for
@@ -81,9 +81,10 @@ SCHEMA = (
     place INTEGER NOT NULL, -- in the report
     customer TEXT NOT NULL,
     service TEXT NOT NULL,
-    valid_from INTEGER NOT NULL, -- the instants of judgement at which the row holds, half-open
-    valid_until INTEGER NOT NULL,
-    finding TEXT NOT NULL, -- the whole finding; with the doubt cut_at_as_of all that came since is up
+    valid_from INTEGER NOT NULL, -- the instants of judgement at which the row holds, half-open; none (0, 0) after
+    valid_until INTEGER NOT NULL, -- new entries that reach it, until it is asked for again
+    finding TEXT NOT NULL, -- the whole finding; with the doubt cut_at_as_of all that came since is up; null: see above
+    basis TEXT NOT NULL, -- what of it does not come from outages, windows and gaps; serves the program
     seal INTEGER NOT NULL,
     PRIMARY KEY (year, customer, service)
 ) WITHOUT ROWID""",
