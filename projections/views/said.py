@@ -110,7 +110,7 @@ def heard(rows: Iterable[Stored], as_of: datetime) -> Heard:
     """Return what rows say, those of a stream together in order of version. NotKept when the models have to look."""
     try:
         found = [(own[0][0], stream, _effective(own)) for stream, own in _by_stream(rows)]
-    except (msgspec.MsgspecError, ValueError, AssertionError):
+    except (msgspec.MsgspecError, ValueError):
         raise NotKept from None
     if any(x.time > as_of for _, _, entries in found for x in entries):
         raise NotKept
@@ -120,7 +120,8 @@ def heard(rows: Iterable[Stored], as_of: datetime) -> Heard:
 def _by_stream(rows: Iterable[Stored]) -> Iterator[tuple[str, list[Stored]]]:
     for stream, found in groupby(rows, key=lambda row: row[1]):
         own = list(found)
-        assert [row[2] for row in own] == [*range(1, len(own) + 1)]
+        if [row[2] for row in own] != [*range(1, len(own) + 1)]:
+            raise NotKept
         yield stream, own
 
 
@@ -138,15 +139,16 @@ def _effective(rows: list[Stored]) -> list[Said]:
             at, recorded_at = instant(state.time), instant(state.recordedtime)
             found[version] = Said(position, stream, at, recorded_at, name, _event(state.data))
             continue
-        assert name in ("EntryWithdrawn", "EntryCorrected")
+        if name not in ("EntryWithdrawn", "EntryCorrected"):
+            raise NotKept
         correction = _correction(state.data)
         if name == "EntryWithdrawn":
             found.pop(correction.version, None)
         elif correction.version in found:
-            assert correction.data is not None
-            old = found[correction.version]
+            if correction.data is None or correction.time is None:
+                raise NotKept
+            old, at = found[correction.version], instant(correction.time)
             corrections = (*old.corrections, position)
-            at = instant(correction.time)
             found[correction.version] = msgspec.structs.replace(
                 old, time=at, event=correction.data, corrections=corrections
             )
