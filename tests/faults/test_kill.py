@@ -5,6 +5,7 @@ They go on with the same command ids where their acknowledgements end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -50,7 +51,8 @@ def test_writers_killed_at_random_instants_lose_and_double_nothing(
             running[name].kill()
         for name in dying:
             assert running[name].wait() == -signal.SIGKILL
-            amid += db.with_name(f"{db.name}-journal").exists() and os.path.getsize(f"{db}-journal") > 0
+            with contextlib.suppress(FileNotFoundError):  # another writer may have undone it just now
+                amid += os.path.getsize(f"{db}-journal") > 0
             kills += 1
         if kills % 50 == 0:
             entries_of(db)
