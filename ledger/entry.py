@@ -187,9 +187,7 @@ def from_line(text: str, file: str, number: int) -> Line:
         raise BadLine(where, "datacontenttype: expected 'application/json'")
     for field in ("id", "source"):
         given = found.get(field)
-        if given and isinstance(given, str):
-            continue
-        if given:
+        if given is not None and not isinstance(given, str):
             raise BadLine(where, f"{field}: expected text")
         if given == "":
             raise BadLine(where, f"{field}: expected text that is not empty")

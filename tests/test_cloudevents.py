@@ -104,6 +104,8 @@ BAD_FIELDS: dict[str, tuple[Line, str]] = {
     "another version of CloudEvents": ({"specversion": "0.3"}, "specversion: "),
     "a version that is a number": ({"specversion": 1.0}, "specversion: "),
     "unknown field": ({"colour": "red"}, "colour: unknown field"),
+    "an id that is nothing, and no text": ({"id": 0}, "id: expected text"),
+    "a source that is nothing, and no text": ({"source": []}, "source: expected text"),
     "unknown type": ({"type": "IncidentCreated"}, "type: 'IncidentCreated' is no event"),
     "a type that is a class path": ({"type": "ledger.events:IncidentReported"}, "type: "),
     "a type that is only a common ground": ({"type": "CaseReported"}, "type: "),

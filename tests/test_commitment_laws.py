@@ -180,6 +180,9 @@ def test_a_promise_made_without_an_agreement_in_force_is_in_doubt() -> None:
     assert row["doubts"] == ["no_agreement"]
 
 
+FEE = {"amount": "1000.00", "currency": "NOK"}
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A ledger, and the stream file it was exported to: of that all entries are read, whatever is asked."""
@@ -222,3 +225,20 @@ def test_what_is_asked_of_a_time_gone_by_is_found_in_all_entries(both: tuple[Pat
 
         assert found == told(file, "--customer", "customer-0003", "--year", "2023", *options)
         assert found
+
+
+def test_a_year_is_read_in_the_zone_of_the_customers_desk(tmp_path: Path) -> None:
+    """At two in the night of 1 January in Oslo and London it is still the old year in New York."""
+    db, agreed = tmp_path / "ledger.db", json.dumps([{"service": "licence", "monthly_fee": FEE}])
+    do(db, "init")
+    for customer, desk in (("ny", "new_york"), ("oslo", "oslo")):
+        terms = ("--customer", customer, "--desk", desk, "--services", agreed, "--at", "2024-06-01T00:00:00Z")
+        do(db, "record", "AgreementSigned", f"agreement:{customer}", *terms)
+        wanted = ("--kind", "licence_manual", "--service", "licence", "--channel", "web", "--customer", customer)
+        do(db, "record", "ServiceRequested", f"request:{customer}", *wanted, "--at", "2025-01-01T02:00:00Z")
+    file = tmp_path / "ledger.jsonl"
+    file.write_text(do(db, "export").stdout)
+
+    for source in (db, file):
+        assert [row["customer"] for row in told(source, "--year", "2024")] == ["ny"]
+        assert [row["customer"] for row in told(source, "--year", "2025")] == ["oslo"]

@@ -312,6 +312,17 @@ def test_the_ledgers_own_checkpoints_tell_a_rewritten_history_too(db: Path) -> N
     assert "from entry 101 to 203" in found["first_bad"]["what"]
 
 
+def test_an_entry_that_is_known_to_be_bad_comes_before_those_that_only_may_be(db: Path) -> None:
+    with opened(db) as connection:
+        connection.execute("UPDATE stored_events SET topic = 'Nonsense' WHERE rowid = 150")
+        seal_anew(connection)
+
+    found = verified(db, code=4)
+
+    assert first(found) == (150, "changed_bytes")
+    assert {f["attack"] for f in found["findings"]} >= {"rewritten_or_forked"}
+
+
 # Leaves, checkpoints and keys
 
 
@@ -491,14 +502,41 @@ def test_an_entry_before_the_first_is_told(db: Path) -> None:
     assert first(verified(db, code=4)) == (-5, "raw_insert")
 
 
-def test_values_of_another_type_are_damage_with_a_position(db: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("state", "CAST(state AS TEXT)"),
+        ("leaf", "NULL"),
+        ("topic", "CAST(topic AS BLOB)"),
+        ("originator_version", "CAST(originator_version AS BLOB)"),
+        ("command_id", "CAST('row:1' AS BLOB)"),
+        ("command_id", "CAST(x'49fe' AS TEXT)"),
+    ],
+)
+def test_values_of_another_type_are_damage_with_a_position(db: Path, column: str, value: str) -> None:
     with opened(db) as connection:
         connection.execute("CREATE TABLE other AS SELECT rowid, * FROM stored_events")
-        connection.execute("UPDATE other SET state = CAST(state AS TEXT) WHERE rowid = 120")
+        connection.execute(f"UPDATE other SET {column} = {value} WHERE rowid = 120")  # noqa: S608
         connection.execute("DROP TABLE stored_events")
         connection.execute("ALTER TABLE other RENAME TO stored_events")
 
+    assert first(verified(db, code=4)) == (120, "changed_bytes")
     assert do(db, "verify", code=4).stderr.splitlines()[0] == "entry 120"
+
+
+def test_what_cannot_be_read_is_found_without_looking_at_each_entry(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(db) as connection:
+        connection.execute("UPDATE stored_events SET topic = CAST(x'ff41' AS TEXT) WHERE rowid = 120")
+    begun, queries = FileReader._begun, list[str]()
+
+    def counted(reader: FileReader, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        queries.append(statement)
+        return begun(reader, statement, values)
+
+    monkeypatch.setattr(FileReader, "_begun", counted)
+
+    assert first(verified(db, code=4)) == (120, "changed_bytes")
+    assert len(queries) < 40
 
 
 def test_a_table_that_is_gone_is_damage(db: Path) -> None:
@@ -540,6 +578,39 @@ def test_a_database_is_verified_alike(emptied: str, db: Path, outside: list[str]
     with psycopg.connect(emptied) as connection:
         connection.execute("DROP TABLE sla_ledger.checkpoints")
     assert "does not exist" in do(emptied, "verify", code=4).stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER originator_version TYPE text USING originator_version::text", "entry 1\n"),
+        ("ALTER state TYPE text USING convert_from(state, 'UTF8')", "entry 1\n"),
+        ("ALTER command_id TYPE bytea USING convert_to(command_id, 'UTF8')", "entry 11\n"),
+        ("ALTER notification_id TYPE numeric", "entry 1\n"),
+        ("ALTER notification_id TYPE text", "does not exist"),
+        ("DROP leaf", "does not exist"),
+    ],
+)
+def test_a_table_of_other_types_is_damage_in_a_database_too(emptied: str, change: str, said: str) -> None:
+    import psycopg
+
+    create(emptied, read(YEAR)[:10])
+    do(emptied, "record", "BackupTaken", "backup:B-1", "--scope", "all", "--command-id", "night/1")
+    with psycopg.connect(emptied) as connection:
+        connection.execute(f"ALTER TABLE sla_ledger.ledger_events {change}".encode())
+
+    assert said in do(emptied, "verify", code=4).stderr
+
+
+def test_entries_that_a_database_computes_are_damage(emptied: str) -> None:
+    import psycopg
+
+    create(emptied, read(YEAR)[:10])
+    with psycopg.connect(emptied) as connection:
+        connection.execute("ALTER TABLE sla_ledger.ledger_events RENAME TO others")
+        connection.execute("CREATE VIEW sla_ledger.ledger_events AS SELECT * FROM sla_ledger.others")
+
+    assert "computed" in do(emptied, "verify", code=4).stderr
 
 
 def test_two_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,19 +123,22 @@ def check_tree(held: Sequence[Held], walk: Walk, last: int, findings: Findings) 
             what = f"{one.name} cannot be compared: an entry is missing before"
             findings.add(Finding(None, check, "missing_entry", what))
         elif root != one.checkpoint.root:
-            findings.add(_differing(one, check, walk, max((s for s in true if s < size), default=0)))
+            agreed = max((s for s in true if s < size), default=0)
+            suspects = (f.position for f in findings.listed if f.position and agreed < f.position <= size)
+            findings.add(_differing(one, check, walk, agreed, min(suspects, default=agreed + 1)))
     _find_two_views(held, findings)
     return max(true, default=0)
 
 
-def _differing(one: Held, check: str, walk: Walk, agreed: int) -> Finding:
+def _differing(one: Held, check: str, walk: Walk, agreed: int, first: int) -> Finding:
+    """Return what differs behind the last entry that is agreed on. first: the first that may be odd there."""
     size = one.checkpoint.size
     what = f"the history differs from {one.name}"
     if any(agreed < position <= size for position in walk.changed):
         return Finding(None, check, "changed_entry", f"{what}: it has entries that are not as their leaves say")
     since = f"somewhere from entry {agreed + 1} to {size}"
     what += f", {since}: it was rewritten, or went another way from there (a fork), or an entry was put in"
-    return Finding(agreed + 1, check, "rewritten_or_forked", what)
+    return Finding(first, check, "rewritten_or_forked", what)
 
 
 def _find_two_views(held: Sequence[Held], findings: Findings) -> None:

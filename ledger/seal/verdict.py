@@ -39,6 +39,20 @@ class Check:
         }
 
 
+class Unreadable(LedgerBroken):
+    """The store cannot give an entry: where that is so, nothing can be said of the record but that it is broken."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"entry {finding.position}", f"{finding.title}: {finding.what}", TODO)
+        self.finding = finding
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is known in a verdict's fixed shape."""
+        first = self.finding.as_json()
+        unknown = {"checks": [], "remarks": [], "unknown": ["anything else: an entry cannot be read"]}
+        return {"entries": None, "result": "broken", "first_bad": first, "findings": [first], **unknown}
+
+
 @dataclass(slots=True)
 class Verdict:
     """All that was read again, and what it shows.

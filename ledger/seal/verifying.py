@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain, pairwise
+from typing import Any
 
 from ledger.errors import LedgerBroken, StorageFailed
 from ledger.seal import held as holding
 from ledger.seal.attacks import named
 from ledger.seal.by_position import BLOCK, Part, Progress, Walk, read_part
 from ledger.seal.by_stream import EVERY_STREAM, Readmission, readmitted
-from ledger.seal.findings import TODO, Finding, Findings
+from ledger.seal.findings import Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import Verifier
-from ledger.seal.verdict import Verdict
+from ledger.seal.verdict import Unreadable, Verdict
 from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
 from ledger.store.reading import Record
@@ -38,7 +40,7 @@ def verified(
     given: checkpoints from outside. keys: of those whose signatures count. address: of a ledger, for a second process
     to read it by; None for a stream file, which keeps no leaf hashes and no checkpoints.
 
-    Raises LedgerBroken when the store cannot give what is in it.
+    Raises LedgerBroken when the store cannot give what is in it; Unreadable where an entry can be named.
     """
     findings = Findings()
     kept = holding.kept(record.kept_checkpoints(), findings)
@@ -47,14 +49,14 @@ def verified(
     sizes = [one.checkpoint.size for one in held if one.checkpoint.size <= last]
     try:
         walk, doubts = _read_again(record, address, last, sizes, progress)
+        if not doubts.listed:
+            _find_odd_command_ids(record, last, walk, findings)
     except LedgerBroken as error:
-        raise _first_unreadable(record, last) or error from None
+        raise _unreadable(record, last) or error from None
     findings.add_all(doubts)
     if address is not None:
         _find_gaps(walk, findings)
     findings.add_all(named(record, walk.changed, holding.check_tree(held, walk, last, findings)))
-    if not doubts.listed:
-        _find_odd_command_ids(record, last, walk, findings)
     vouched = holding.check_signatures(held, keys, findings) if keys else ()
     return Verdict(last, address is None, walk, kept, given, keys, findings, vouched)
 
@@ -138,15 +140,35 @@ def _check_file_at(address: str) -> None:
         _check_file(reader)
 
 
-def _first_unreadable(record: Record, last: int) -> LedgerBroken | None:
-    """Return an error that names the first entry that the store cannot give, None when each alone can be had."""
+def _unreadable(record: Record, last: int) -> Unreadable | None:
+    """Return an error that names the first entry that the store cannot give, None when each can be had."""
+    before = 0
     with suppress(StorageFailed):
-        for position in range(1, last + 1):
-            try:
-                record.at([position])
-            except LedgerBroken as error:
-                return LedgerBroken(f"entry {position}", f"changed bytes: {error.what}", TODO)
+        try:
+            for row in record.sealed(last):
+                before = row[0]
+        except LedgerBroken:
+            return _first_broken(lambda up_to: record.sealed(up_to, before), before, last)
+        try:
+            deque(record.command_ids(last), 0)
+        except LedgerBroken:
+            return _first_broken(record.command_ids, 0, last)
     return None
+
+
+def _first_broken(read: Callable[[int], Iterable[Any]], low: int, high: int) -> Unreadable | None:
+    """Return an error that names the first entry without which all can be read. low: before it; high: not before it."""
+    what = None
+    while high - low > 1 or what is None:
+        middle = (low + high) // 2 if high - low > 1 else high
+        try:
+            deque(read(middle), 0)
+            low = middle
+        except LedgerBroken as error:
+            high, what = middle, error.what
+        if low == high:
+            return None
+    return Unreadable(Finding(high, "readable", "changed_bytes", what))
 
 
 def _find_gaps(walk: Walk, findings: Findings) -> None:

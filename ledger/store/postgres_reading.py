@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from shlex import quote
 from typing import Any, cast
@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
 from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.address import is_well_formed, shown
-from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format
+from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format, typed, typed_ids, typed_leaves
 
 CONNECT_SECONDS = 10
 BATCH = 5000
@@ -32,11 +32,17 @@ LIMITS = {  # unless the address says otherwise
 
 _LOOK = """
 SELECT obj_description(c.oid, 'pg_class'), current_user,
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), c.relkind = 'r'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'sla_ledger' AND c.relname = 'ledger_events'
 """
 
+_DAMAGE = (  # what a server says of tables that are not as they were made
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.DatatypeMismatch,
+)
 COLUMNS = "SELECT notification_id, originator_id, originator_version, topic, state FROM sla_ledger.ledger_events"
 BY_STREAM = f"""{COLUMNS}
 WHERE originator_id >= %s AND originator_id < %s AND notification_id <= %s ORDER BY originator_id, originator_version"""
@@ -51,13 +57,16 @@ def check_is_ledger(address: str) -> None:
         tables = "SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
         if found is None and connection.execute(tables).fetchone() is None:
             raise NoLedger(where)
+    if found is not None and not found[3]:
+        todo = "restore the ledger from a copy; something else than this program wrote to it"
+        raise LedgerBroken(where, "its entries are computed, not kept in a table", todo)
     mark = None if found is None else re.fullmatch(r"sla-ledger format ([0-9]+)", str(found[0]))
     if found is None or mark is None:
         todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
         raise StorageFailed(where, "this database is not a ledger", todo)
     if int(mark[1]) != FORMAT:
         raise StorageFailed(where, *another_format(int(mark[1])))
-    _, user, readable = found
+    _, user, readable, _ = found
     if not readable:
         todo = f"let its owner grant it: GRANT sla_ledger_auditor TO {user}"
         raise StorageFailed(where, "this login may not read the ledger", todo)
@@ -108,11 +117,11 @@ class DatabaseReader:
     def first_position(self) -> int:
         """Return the position of the first entry, 1 for none; in a ledger that is whole it is 1."""
         first = self._one("SELECT min(notification_id) FROM sla_ledger.ledger_events")
-        return 1 if first is None else first
+        return 1 if first is None else int(first)
 
     def last_position(self) -> int:
         """Return the position of the last entry, 0 for none."""
-        return self._one(LAST) or 0
+        return int(self._one(LAST) or 0)
 
     def rows(self, up_to: int, after: int = 0) -> Iterator[Stored]:
         """Yield the entries in `(after, up_to]` in order of position."""
@@ -134,7 +143,7 @@ class DatabaseReader:
     def at(self, positions: Iterable[int]) -> list[Stored]:
         """Return the entries at these positions, in this order."""
         wanted = list(positions)
-        found = {row[0]: row for row in self._all(f"{COLUMNS} WHERE notification_id = ANY(%s)", wanted)}
+        found = {row[0]: row for row in typed(self._all(f"{COLUMNS} WHERE notification_id = ANY(%s)", wanted))}
         return [cast(Stored, found[position]) for position in wanted if position in found]
 
     def known_position(self, at: str, up_to: int) -> int:
@@ -172,7 +181,7 @@ class DatabaseReader:
             "SELECT leaf FROM sla_ledger.ledger_events"
             " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id"
         )
-        return (row[0] for row in self._each(statement, after, up_to))
+        return (row[0] for row in self._each(statement, after, up_to, check=typed_leaves))
 
     def sealed(self, up_to: int, after: int = 0) -> Iterator[Sealed]:
         """Yield the entries in `(after, up_to]` in order of position, each with the leaf hash that is kept with it."""
@@ -186,7 +195,7 @@ class DatabaseReader:
             "SELECT notification_id, command_id FROM sla_ledger.ledger_events"
             " WHERE command_id IS NOT NULL AND notification_id <= %s ORDER BY command_id"
         )
-        return self._each(statement, up_to)
+        return self._each(statement, up_to, check=typed_ids)
 
     def kept_checkpoints(self) -> list[tuple[int, str]]:
         """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
@@ -212,18 +221,19 @@ class DatabaseReader:
         with self._errors(), self._connection.cursor(binary=True) as cursor:
             return cursor.execute(statement, values).fetchall()
 
-    def _each(self, statement: str, *values: object) -> Iterator[Any]:
-        """Yield rows from a cursor of the server, some thousands at a time."""
+    def _each(self, statement: str, *values: object, check: Callable[[list[Any]], list[Any]] = typed) -> Iterator[Any]:
+        """Yield rows from a cursor of the server, some thousands at a time, each of the types that are stored."""
         with self._errors(), self._connection.cursor(f"entries_{next(self._names)}") as cursor:
-            cursor.itersize = BATCH
-            yield from cursor.execute(statement, values, binary=True)
+            cursor.execute(statement, values, binary=True)
+            while rows := cursor.fetchmany(BATCH):
+                yield from check(rows)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
-            if "invalid page" in str(error) or isinstance(error, psycopg.errors.UndefinedTable):
+            if "invalid page" in str(error) or isinstance(error, _DAMAGE):
                 todo = "restore the ledger from a copy; something else than this program wrote to it"
                 raise LedgerBroken(self.where, f"what is stored is damaged: {said(error)}", todo) from error
             todo = "check the server, then try again"

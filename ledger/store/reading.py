@@ -6,9 +6,9 @@ Nothing heavy is imported here; a command that only reads starts quickly. Writin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
-from ledger.errors import NotFound
+from ledger.errors import LedgerBroken, NotFound
 
 FORMAT = 2
 EVERYTHING = 2**63 - 1  # the last position there can be
@@ -16,6 +16,32 @@ Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, st
 Sealed = tuple[int, str, int, str, bytes, bytes]  # the same, and the leaf hash
 
 SEALED_SUMMARY = b'"sealed_summary":'  # in the state of every entry that holds one, and of no other
+
+
+_TYPES = (int, str, int, str, bytes, bytes)  # of an entry's values, and of the leaf hash kept with it
+
+
+def typed(rows: list[Any], types: tuple[type, ...] = _TYPES) -> list[Any]:
+    """Return rows as they are; LedgerBroken where a value, from the first on, is of another type than is stored.
+
+    A table tells types when it is written to, not when a file or the table itself was changed past the program.
+    """
+    if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), types, strict=False)):
+        wrong = next(row for row in rows if tuple(map(type, row)) != types[: len(row)])
+        what = "its values are not of the types that an entry's have"
+        todo = "restore the ledger from a copy; something else than this program wrote to it"
+        raise LedgerBroken(f"entry {wrong[0]}", what, todo)
+    return rows
+
+
+def typed_ids(rows: list[Any]) -> list[Any]:
+    """Return positions with command ids as they are; LedgerBroken where one is of another type than is stored."""
+    return typed(rows, (int, str))
+
+
+def typed_leaves(rows: list[Any]) -> list[Any]:
+    """Return leaf hashes as they are; LedgerBroken where one is of another type than is stored."""
+    return typed(rows, (bytes,))
 
 
 def another_format(made_by: int) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
 from ledger.files import opened, other_than_file
 from ledger.instants import HAPPENED_AT, RECORDED_AT
-from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format
+from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format, typed, typed_ids
 
 APPLICATION_ID = 0x534C414C  # "SLAL"
 LOCK_SECONDS = 30
@@ -48,7 +48,6 @@ _DAMAGE = ("malformed", "not a database", "decode", "too big", "no such", "inval
 _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .jsonl"
 
 _Found = TypeVar("_Found")
-_TYPES = (int, str, int, str, bytes, bytes)  # of an entry, and of the leaf hash kept with it
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
 _COMMAND_IDS = """
 SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
@@ -168,14 +167,6 @@ def _damaged(where: str, what: str) -> LedgerBroken:
     return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
-def _typed(rows: list[Any]) -> list[Any]:
-    """Return rows as they are; a table tells types when it is written to, not when a file was changed past it."""
-    if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), _TYPES, strict=False)):
-        wrong = next(row for row in rows if tuple(map(type, row)) != _TYPES[: len(row)])
-        raise _damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
-    return rows
-
-
 def _check_header(path: Path) -> None:
     """Raise NoLedger when nothing is at the path, StorageFailed when its first bytes are not a ledger's."""
     try:
@@ -292,7 +283,7 @@ class FileReader:
 
     def command_ids(self, up_to: int) -> Iterator[tuple[int, str]]:
         """Yield position and command id of the entries up to a position that are known by one, in order of the ids."""
-        return self._read(_COMMAND_IDS, up_to)
+        return chain.from_iterable(map(typed_ids, self._some_at_a_time(_COMMAND_IDS, up_to)))
 
     def kept_checkpoints(self) -> list[tuple[int, str]]:
         """Return all checkpoints that are kept, by the size that each is kept under: that size, and the note."""
@@ -321,11 +312,14 @@ class FileReader:
 
     def _entries(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows that begin with an entry's; LedgerBroken for one whose values are not of an entry's types."""
-        return chain.from_iterable(map(_typed, iter(partial(self._some, self._begun(statement, values)), [])))
+        return chain.from_iterable(map(typed, self._some_at_a_time(statement, *values)))
 
     def _read(self, statement: str, *values: object) -> Iterator[Any]:
         """Return rows, read some at a time: for a million of them that is quicker than one by one."""
-        return chain.from_iterable(iter(partial(self._some, self._begun(statement, values)), []))
+        return chain.from_iterable(self._some_at_a_time(statement, *values))
+
+    def _some_at_a_time(self, statement: str, *values: object) -> Iterator[list[Any]]:
+        return iter(partial(self._some, self._begun(statement, values)), [])
 
     def _begun(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._errors():

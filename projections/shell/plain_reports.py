@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 from ledger.instants import seconds
@@ -88,7 +90,7 @@ def commitments(
     """Return the other promises that are chosen."""
     judgement = scope.judgement(scope.history(*CONTEXT))
     one_of("--kind", kind, tuple(promises.kinds(judgement)))
-    period = period_of(judgement, year, None, None)("") if year is not None else None
+    period = None if year is None else period_of(judgement, year, None, None)
     known, kinds = judgement.history, promises.streams_of(kind, customer)
     cases = None if set(kinds).isdisjoint(KINDS) else _cases(scope, known.last_position, customer, period)
     if cases is not None:
@@ -98,21 +100,29 @@ def commitments(
     return [
         c
         for c in promises.findings(judgement)
-        if (period is None or period[0] <= c.since < period[1])
+        if (period is None or _arose(c, period(c.customer or "")))
         and kind in (None, c.kind)
         and customer in (None, c.customer)
         and verdict in (None, c.verdict)
     ]
 
 
-def _cases(scope: Scope, last: int, customer: str | None, period: Span | None) -> list[str] | None:
+def _arose(commitment: promises.Commitment, period: Span) -> bool:
+    return period[0] <= commitment.since < period[1]
+
+
+def _cases(scope: Scope, last: int, customer: str | None, period: Callable[[str], Span] | None) -> list[str] | None:
     """Return the cases of a customer or a period, as the views name them up to a last position; None when unknown."""
     if customer is None and period is None:
         return None
-    received = (None, None) if period is None else (seconds(period[0]), seconds(period[1]))
-    wanted = Wanted(customer=customer, period=lambda _: received)
+    received = None if period is None else cache(lambda whose: _in_seconds(period(whose)))
+    wanted = Wanted(customer=customer, period=received)
     found = scope.ask(lambda views: (views.position, views.streams(wanted)), as_it_is=True)
     return None if found is None or found[0] != last else found[1]
+
+
+def _in_seconds(span: Span) -> tuple[int, int]:
+    return seconds(span[0]), seconds(span[1])
 
 
 def availability(

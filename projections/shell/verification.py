@@ -61,13 +61,20 @@ def verify(
       sla-ledger verify claim-2025.zip --vkey ledger.vkey
       sla-ledger verify --views
     """
+    from ledger.seal.verdict import Unreadable
+
     scope = scope if file is None else replace(scope, db=file)
     if scope.is_bundle:
         from projections.shell.evidence_bundle import verify_bundle
 
         verify_bundle(scope, checkpoint or (), vkey or ())
         return
-    verdict = _verdict(scope, checkpoints_of(checkpoint or ()), keys_of(vkey or ()))
+    try:
+        verdict = _verdict(scope, checkpoints_of(checkpoint or ()), keys_of(vkey or ()))
+    except Unreadable as unreadable:
+        if output.form(scope) != "table":
+            output.thing(scope, unreadable.as_json() | {"views": None}, [])
+        raise
     found, lines = verdict.as_json(), list(verdict.lines())
     error = verdict.error(shown(scope.db))
     found["views"] = None
