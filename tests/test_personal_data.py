@@ -264,6 +264,20 @@ def test_pseudonyms_last_from_import_to_import_and_differ_between_ledgers(db: Pa
     assert KeyFile(place_of(str(db), {})).living().keys() == {PSEUDONYMS}
 
 
+def test_a_key_of_pseudonyms_that_is_missing_is_missed(db: Path, tmp_path: Path) -> None:
+    command = ["import", "--from", "servicenow", servicenow(tmp_path, KARI[1]), "--zone", "Europe/Oslo"]
+    first = do(db, *command)
+    for ending in (".keys", ".kek"):
+        db.with_name(db.name + ending).unlink()
+
+    again = do(db, *command, "--dry-run", code=1)
+
+    assert "warning" not in first.stderr
+    assert re.search(r"warning: entry \d+ holds a pseudonym, and the key .* is not in .*ledger\.db\.keys", again.stderr)
+    assert "warning: entry" in do(db, *command, code=1).stderr
+    assert "warning: entry" not in do(db, *command, code=1).stderr
+
+
 def test_who_asks_gets_persons_and_summaries(db: Path, tmp_path: Path) -> None:
     file = servicenow(tmp_path, KARI[1], said="call +47 22 33 44 55")
 

@@ -55,6 +55,7 @@ INVISIBLE = re.compile(
 )
 DASHES = re.compile("[\u2010-\u2015\u2212]")
 DIGEST_BYTES = 10
+PSEUDONYM = re.compile(rb"(?<![\w-])p-[a-z2-7]{16}(?![\w-])")  # in a stored state
 NOT_TEXT = ("document", "decision", "sealed_summary")  # fields whose bytes are hashed, recomputed or sealed
 
 

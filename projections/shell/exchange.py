@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from ledger.errors import BadLine, LedgerError
 from ledger.exchange import native
 from ledger.exchange.batch import BadRow, Batch
 from ledger.privacy.keys import PSEUDONYMS, SECRET_BYTES, Key, KeyFile
-from ledger.privacy.pseudonyms import Pseudonyms
+from ledger.privacy.pseudonyms import PSEUDONYM, Pseudonyms
 from ledger.privacy.sealing import Summaries
 from ledger.store import stream_file
 from ledger.store.address import is_database, shown
@@ -174,11 +175,25 @@ def _pseudonyms(scope: Scope, dry_run: bool) -> Pseudonyms:
     keys = KeyFile(scope.keys)
 
     def key() -> Key:
+        known = keys.living().get(PSEUDONYMS)
+        if known is None:
+            _warn_of_others(scope)
         if dry_run:
-            return keys.living().get(PSEUDONYMS) or Key("", PSEUDONYMS, os.urandom(SECRET_BYTES))
+            return known or Key("", PSEUDONYMS, os.urandom(SECRET_BYTES))
         return keys.make(PSEUDONYMS, default_actor())[0]
 
     return Pseudonyms(key)
+
+
+def _warn_of_others(scope: Scope) -> None:
+    """Say so when a ledger holds pseudonyms, and the key that made them is not here."""
+    with closing(scope.reader()) as reader:
+        found = next((row[0] for row in reader.rows(reader.last_position()) if PSEUDONYM.search(row[4])), None)
+    if found is not None:
+        output.note(
+            f"warning: entry {found} holds a pseudonym, and the key of the pseudonyms is not in {scope.keys.keys}: "
+            "the same persons get others now, and rows that came in before come in once more"
+        )
 
 
 @dataclass(frozen=True, slots=True)
