@@ -30,10 +30,9 @@ from projections.views.rows import (
     case_row,
     count_alike,
     emptied_row,
-    handled_as,
     handling_row,
-    left_at,
     likeness_of,
+    moving_row,
     rank,
 )
 from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, decode, encode, sealed
@@ -178,8 +177,7 @@ def part(
             if isinstance(case, Emptied):
                 emptied.append(emptied_row(case))
                 continue
-            stays = encode(case.stays).decode()
-            moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
+            moving.append(moving_row(case))
             row = case_row(case)
             alike[likeness_of(row)] += 1
             yield row
@@ -231,8 +229,9 @@ def merged(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
     """Bring the cases of parts together in one file."""
     for path in parts:
         connection.execute("ATTACH ? AS part", (str(path),))
-        connection.execute("INSERT INTO cases SELECT * FROM part.cases ORDER BY position")
-        connection.execute("INSERT INTO emptied SELECT * FROM part.emptied ORDER BY stream")
+        # in no other order than they stand in: so records are copied as they are
+        connection.execute("INSERT INTO cases SELECT * FROM part.cases")
+        connection.execute("INSERT INTO emptied SELECT * FROM part.emptied")
         connection.execute("DETACH part")
     for statement in INDEXES:
         if " ON cases " in statement:
@@ -302,9 +301,10 @@ def walked(
         into = f"INSERT INTO handling VALUES ({HANDLING_MARKS})"
         while batch := cursor.fetchmany(SLICE):
             for row in batch:
-                own = rank(row[1], row[0])
+                position, received, _, stays, group, at, entry = row
+                own = received << SHIFT | position
                 waiting[own] = row
-                walk.add(own, decode(row[3]), None if row[4] is None else (row[4], rank(row[5], row[6])))
+                walk.add(own, decode(stays), None if group is None else (group, at << SHIFT | entry))
             until = rank(batch[-1][1], batch[-1][0])
             if until > since:
                 connection.executemany(into, list(rows(until)))
@@ -322,15 +322,17 @@ def _row(
     sums: dict[str, int],
 ) -> tuple[Any, ...]:
     """Return the handling row of a case, and add it to the sums."""
-    position, received, left, stays, *handled = info
-    is_handled = handled[0] is not None
-    sums["handled"] += is_handled
-    sums["out_of_turn"] += is_handled and overtook > 0
-    sums["overtaken"] += overtaken > 0
-    sums["overtakings"] += overtook
+    position, received, left, stays, group, at, entry = info
+    if group is not None:
+        sums["handled"] += 1
+    if overtook:
+        sums["out_of_turn"] += 1
+        sums["overtakings"] += overtook
+    if overtaken:
+        sums["overtaken"] += 1
     who = None if first is None else first & MASK
-    by = sorted((a, b & MASK) for a, b in passers)
-    return handling_row(position, received, left, overtook, overtaken, who, by, stays, handled)
+    by = [(a, b & MASK) for a, b in passers]
+    return handling_row(position, received, left, overtook, overtaken, who, by, stays, (group, at, entry))
 
 
 def _brought_together(
@@ -353,7 +355,7 @@ def _brought_together(
             known.passers += more.passers
     for path in files:
         connection.execute("ATTACH ? AS part", (str(path),))
-        connection.execute("INSERT INTO handling SELECT * FROM part.handling ORDER BY position")
+        connection.execute("INSERT INTO handling SELECT * FROM part.handling")
         connection.execute("DETACH part")
     rows = [_row(a.info, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
     connection.executemany(f"INSERT INTO handling VALUES ({HANDLING_MARKS})", rows)

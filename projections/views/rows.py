@@ -42,6 +42,16 @@ def left_at(case: Case) -> int:
     return NEVER if end is None else end >> SHIFT
 
 
+def moving_row(case: Case) -> tuple[Any, ...]:
+    """Return what is kept of a case until its moves are walked through: what its handling row has of them."""
+    stays = encode(case.stays).decode()
+    if case.handled is None:
+        return case.position, case.received, left_at(case), stays, None, None, None
+    group, key = case.handled
+    at = key >> SHIFT
+    return case.position, case.received, at, stays, group, at, key & MASK
+
+
 def handling_row(
     position: int,
     received: int,
