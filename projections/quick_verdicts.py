@@ -49,17 +49,20 @@ def judged(
     passed, is_open = clock.passed_at(received)
     ended = None if last is None else last[0]
     apart = channel in rules.best_effort
+    pauses: list[tuple[int, int]] = []
     open_since: int | None = None
     paused, locked, waited = 0, False, False
-    due: int | None = None
+    due: int | None
     if waits:
-        waited = ended is None or any(a[0] <= ended for a, _ in waits)
+        waited = ended is None or waits[0][0][0] <= ended
         pauses, open_since = _pauses(waits, received, ended)
         for begin, end in pauses:
             paused += clock.passed(end) - clock.passed(begin)
-        if not apart:
-            due, locked = _due(rules, clock, received, passed, pauses, open_since, () if remote else assigned, remote)
-    elif not apart:
+    if apart:
+        due = None
+    elif pauses or open_since is not None:
+        due, locked = _due(rules, clock, received, passed, pauses, open_since, () if remote else assigned, remote)
+    else:
         current = rules.remote if remote else rules.unassigned
         for at, _, _, fields in () if remote else assigned:
             if fields.priority != current:
@@ -119,7 +122,8 @@ def _because(
         known = _GROUNDS[key] = (found, found[-1] if found else 0, begun, (rules, customer, deal))
     own = [*steps[0], *steps[1], *steps[2]]
     if waits:
-        own += positions([f for w in waits for f in w if f and (ended is None or f[0] <= ended)], corrections)
+        until = FAR if ended is None else ended
+        own += positions([f for wait in waits for f in wait if f and f[0] <= until], corrections)
     own.sort()
     if own[0] > known[1]:
         return known[2] + listed(own)[1:]
@@ -138,7 +142,7 @@ def _plain_due(rules: Rules, clock: Clock, received: int, passed: int, priority:
 def _pauses(waits: list[Wait], received: int, ended: int | None) -> tuple[list[tuple[int, int]], int | None]:
     """Return the pauses that ended, merged and clipped to receipt and the clock's end, and when an open one began."""
     until = ended if ended is not None else FAR
-    spans = sorted((max(a[0], received), min(b[0] if b else until, until)) for a, b in waits)
+    spans = sorted((max(a[0], received), min(b[0] if b else until, until)) for a, b in waits if a[0] < until)
     merged: list[tuple[int, int]] = []
     for begin, end in spans:
         if begin >= end:
