@@ -153,7 +153,6 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     responded: int | None = None
     assigned: list[Fact] = []
     waits: list[Wait] = []
-    asked: set[str] = set()
     ended: Fact | None = None
     for fact in facts:
         at, where, what, fields = fact
@@ -178,14 +177,12 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
                 group = priority
         elif what == ASKED:
             waits.append((fact, None))
-            asked.add(fields.what)
             if ended is None and enter is not None:
                 stays.append((group, enter, at << SHIFT | where))
                 enter = None
         elif what == GRANTED:
             waits = [(a, fact if b is None and a[3].what == fields.what else b) for a, b in waits]
-            asked.discard(fields.what)
-            if ended is None and not asked:
+            if ended is None and all(b for _, b in waits):
                 enter = at << SHIFT | where
         else:
             ended = fact
