@@ -17,11 +17,11 @@ from projections.judgement import Judgement
 from projections.outages import evolve, time_frame
 from projections.replay import unreadable
 from projections.spans import SECOND
-from projections.stored_facts import DAY, DAYS, TIME, TIMES
+from projections.stored_facts import HOUR, HOURS, PAST, SECONDS
 
-_BEHIND = RECORDED_AT[0] - 1 - DAY.start
-_RECORDED_DAY = slice(DAY.start + _BEHIND, DAY.stop + _BEHIND)
-_RECORDED_TIME = slice(TIME.start + _BEHIND, TIME.stop + _BEHIND)
+_BEHIND = RECORDED_AT[0] - 1 - HOUR.start
+_RECORDED_HOUR = slice(HOUR.start + _BEHIND, HOUR.stop + _BEHIND)
+_RECORDED_PAST = slice(PAST.start + _BEHIND, PAST.stop + _BEHIND)
 _DECISIONS = ("CreditGranted", "CreditRefused", "CreditRevised")
 
 
@@ -51,8 +51,8 @@ def timeliness(rows: Iterable[Stored]) -> Timeliness:
     for row in rows:
         position, state = row[0], row[4]
         try:
-            happened = DAYS[state[DAY]] + TIMES[state[TIME]]
-            recorded = DAYS[state[_RECORDED_DAY]] + TIMES[state[_RECORDED_TIME]]
+            happened = HOURS[state[HOUR]] + SECONDS[state[PAST]]
+            recorded = HOURS[state[_RECORDED_HOUR]] + SECONDS[state[_RECORDED_PAST]]
         except (ValueError, TypeError):
             raise unreadable(row) from None
         found.entries += 1
@@ -70,7 +70,7 @@ def timeliness(rows: Iterable[Stored]) -> Timeliness:
 
 def recorded_at(row: Stored) -> int:
     """Return when an entry was recorded, in seconds since 1970."""
-    return DAYS[row[4][_RECORDED_DAY]] + TIMES[row[4][_RECORDED_TIME]]
+    return HOURS[row[4][_RECORDED_HOUR]] + SECONDS[row[4][_RECORDED_PAST]]
 
 
 def last_decision(rows: Iterable[Stored]) -> int | None:

@@ -18,8 +18,8 @@ from projections.grounds import GENERIC, Clock, Customer, Grounds, Rules, Unsett
 from projections.stored_facts import FAR, Fact, Opening, Wait, positions
 
 encode = msgspec.json.encode
-Verdict = tuple[int | None, tuple[Any, ...]]  # due time, and the columns of the row that follow the answer
-NOT_JUDGED: Verdict = (None, (None, None, None, None, "", "[]", "[]", "[]", ""))
+Columns = tuple[Any, ...]  # of a case's row, from when it is due to the month of its receipt
+NOT_JUDGED: Columns = (None, None, None, None, "", "[]", "[]", "[]", "")  # those that follow the answer
 
 
 def judged(
@@ -30,11 +30,11 @@ def judged(
     assigned: list[Fact],
     waits: list[Wait],
     last: Fact | None,
-    is_answered: bool,
+    responded: int | None,
     steps: list[list[int]],
     corrections: dict[int, list[int]],
-) -> tuple[Verdict, Unsettled | None]:
-    """Return due time; paused, business and late seconds, verdict, terms, clauses, entries, doubts and month.
+) -> tuple[Columns, Unsettled | None]:
+    """Return due and response time; paused, business and late seconds, verdict, terms, clauses, entries, doubts, month.
 
     steps: the entries of receipt, assignments that count, and what ended the clock.
     """
@@ -42,22 +42,27 @@ def judged(
     desk = customer.desk or rules.default_desk
     timeline = customer.services.get(opening.service) or customer.services[GENERIC]
     index = bisect_right(timeline.at, received)
-    deal = timeline.deals[index] if rules.all_channels or opening.channel == "phone" else None
+    channel, remote = opening.channel, opening.remote_assistance
+    deal = timeline.deals[index] if rules.all_channels or channel == "phone" else None
     number = rules.clocks[desk] if deal is None else rules.always[desk]
     clock = grounds.clocks[number]
     passed, is_open = clock.passed_at(received)
     ended = None if last is None else last[0]
-    apart = opening.channel in rules.best_effort
-    remote = opening.remote_assistance
+    apart = channel in rules.best_effort
+    pauses: list[tuple[int, int]] = []
     open_since: int | None = None
-    paused, locked = 0, False
-    due: int | None = None
+    paused, locked, waited = 0, False, False
+    due: int | None
     if waits:
+        waited = ended is None or waits[0][0][0] <= ended
         pauses, open_since = _pauses(waits, received, ended)
-        paused = sum(clock.passed(b) - clock.passed(a) for a, b in pauses)
-        if not apart:
-            due, locked = _due(rules, clock, received, passed, pauses, open_since, () if remote else assigned, remote)
-    elif not apart:
+        for begin, end in pauses:
+            paused += clock.passed(end) - clock.passed(begin)
+    if apart:
+        due = None
+    elif pauses or open_since is not None:
+        due, locked = _due(rules, clock, received, passed, pauses, open_since, () if remote else assigned, remote)
+    else:
         current = rules.remote if remote else rules.unassigned
         for at, _, _, fields in () if remote else assigned:
             if fields.priority != current:
@@ -76,7 +81,7 @@ def judged(
         if due is not None and ended > due:
             verdict, late = "breached", ended - due
         else:
-            verdict = "best_effort" if apart else "met" if is_answered else "cancelled"
+            verdict = "best_effort" if apart else "cancelled" if responded is None else "met"
     else:
         waiting = open_since is not None and not apart and not locked and (due is None or open_since <= due)
         due = None if waiting else due
@@ -85,15 +90,18 @@ def judged(
     doubts = tuple(timeline.doubts[index])
     if received < grounds.rules[0].since:
         doubts = (*sorted([*doubts, "before_first_terms"]),)
-    waited = bool(waits) and any(ended is None or a[0] <= ended for a, _ in waits)
-    out_of_hours = deal is None and opening.channel in CHANNELS and not is_open
-    key = (opening.channel, remote, deal is not None, bool(assigned), waited, out_of_hours, doubts)
-    texts = _TEXTS.get(key)
-    if texts is None:
-        texts = _TEXTS[key] = _written(*key)
+    out_of_hours = not is_open and deal is None and channel in CHANNELS
+    key = (channel, remote, deal is not None, bool(assigned), waited, out_of_hours, doubts)
+    clauses, doubted = _TEXTS.get(key) or _written(key)
     because = _because(rules, customer, deal, steps, waits, ended, corrections)
-    figures = (None if verdict is None else paused, business, late, verdict, rules.id, texts[0], because, texts[1])
-    return (due, (*figures, grounds.month(desk, received))), unsettled
+    month = grounds.month(desk, received)
+    pause = None if verdict is None else paused
+    return (due, responded, pause, business, late, verdict, rules.id, clauses, because, doubted, month), unsettled
+
+
+def listed(numbers: list[int] | list[list[int]]) -> str:
+    """Return numbers, or lists of them, as JSON with a space behind each comma."""
+    return encode(numbers).decode().replace(",", ", ")
 
 
 def _because(
@@ -110,14 +118,16 @@ def _because(
     known = _GROUNDS.get(key)
     if known is None:
         found = sorted({*rules.positions, *customer.positions, *rules.holidays, *(deal or ())})
-        known = _GROUNDS[key] = (found, found[-1] if found else 0, str(found)[1:-1], (rules, customer, deal))
-    own = steps[0] + steps[1] + steps[2]
-    for wait in waits:
-        own += positions((f for f in wait if f and (ended is None or f[0] <= ended)), corrections)
+        begun = listed(found)[:-1] + (", " if found else "")
+        known = _GROUNDS[key] = (found, found[-1] if found else 0, begun, (rules, customer, deal))
+    own = [*steps[0], *steps[1], *steps[2]]
+    if waits:
+        until = FAR if ended is None else ended
+        own += positions([f for wait in waits for f in wait if f and f[0] <= until], corrections)
     own.sort()
     if own[0] > known[1]:
-        return f"[{known[2]}, {str(own)[1:]}" if known[0] else str(own)
-    return str(sorted({*known[0], *own}))
+        return known[2] + listed(own)[1:]
+    return listed(sorted({*known[0], *own}))
 
 
 _GROUNDS: dict[tuple[int, int, int], tuple[list[int], int, str, Any]] = {}  # what the ids are of is kept with them
@@ -132,7 +142,7 @@ def _plain_due(rules: Rules, clock: Clock, received: int, passed: int, priority:
 def _pauses(waits: list[Wait], received: int, ended: int | None) -> tuple[list[tuple[int, int]], int | None]:
     """Return the pauses that ended, merged and clipped to receipt and the clock's end, and when an open one began."""
     until = ended if ended is not None else FAR
-    spans = sorted((max(a[0], received), min(b[0] if b else until, until)) for a, b in waits)
+    spans = sorted((max(a[0], received), min(b[0] if b else until, until)) for a, b in waits if a[0] < until)
     merged: list[tuple[int, int]] = []
     for begin, end in spans:
         if begin >= end:
@@ -191,10 +201,9 @@ CHANNELS = {"phone": "§phone", "email": "§email"}
 APART = {"chat": "§chat", "on_site": "§on-site"}
 
 
-def _written(
-    channel: str, remote: bool, deal: bool, assigned: bool, waited: bool, out_of_hours: bool, doubts: tuple[str, ...]
-) -> tuple[str, str]:
-    """Return the clauses of a verdict, and its doubts, as JSON; few cases differ in them."""
+def _written(key: tuple[str, bool, bool, bool, bool, bool, tuple[str, ...]]) -> tuple[str, str]:
+    """Return the clauses of a verdict, and its doubts, as JSON, and keep them; few cases differ in them."""
+    channel, remote, deal, assigned, waited, out_of_hours, doubts = key
     clauses = {"§response-times", *(("§phone", "§outside-hours") if deal else ("§business-hours",))}
     clauses |= {CHANNELS[channel]} if out_of_hours else set()
     clauses |= {APART[channel]} if channel in APART else set()
@@ -202,4 +211,5 @@ def _written(
     clauses |= {"§prioritisation"} if assigned else set()
     clauses |= {"§customer-duties", "§full-access"} if waited else set()
     clauses.update(DOUBTED[d] for d in doubts)
-    return encode(in_order(clauses)).decode(), encode(doubts).decode()
+    found = _TEXTS[key] = encode(in_order(clauses)).decode(), encode(doubts).decode()
+    return found

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.errors import LedgerBroken
 from projections.grounds import Beyond, Grounds, Unsettled
-from projections.quick_verdicts import NOT_JUDGED, encode, judged
+from projections.quick_verdicts import NOT_JUDGED, encode, judged, listed
 from projections.stored_facts import (
     ALONE,
     ANSWERED,
@@ -21,16 +21,16 @@ from projections.stored_facts import (
     ASSIGNED,
     CANCELLED,
     CORRECTED,
-    DAY,
-    DAYS,
     FAR,
     GRANTED,
+    HOUR,
+    HOURS,
     KNOWN,
     OPENING,
     OTHER,
+    PAST,
+    SECONDS,
     SHIFT,
-    TIME,
-    TIMES,
     WITHDRAWN,
     Fact,
     Key,
@@ -74,7 +74,7 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
 
     Raises LedgerBroken for a stream in which a version is missing, and for an entry that cannot be read.
     """
-    days, times, known, day, time = DAYS, TIMES, KNOWN, DAY, TIME
+    hours, seconds, known, hour, past = HOURS, SECONDS, KNOWN, HOUR, PAST
     stream, facts, plain, last, at, what, count = "", list[Fact](), True, -1, 0, OTHER, 0
     for entry in rows:
         position, of, version, name, state = entry
@@ -88,7 +88,7 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
             todo = "restore the ledger from a copy; something else than this program wrote to it"
             raise LedgerBroken(f"entry {position}", what_is_wrong, todo)
         try:
-            at = days[state[day]] + times[state[time]]
+            at = hours[state[hour]] + seconds[state[past]]
             what, read = known[name]
             facts.append((at, position, what, read and read(state).data))
         except (msgspec.MsgspecError, KeyError, ValueError):
@@ -150,9 +150,9 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     enter: Key | None = received << SHIFT | position
     stays: list[Stay] = []
     handled: tuple[str, Key] | None = None
+    responded: int | None = None
     assigned: list[Fact] = []
     waits: list[Wait] = []
-    asked: set[str] = set()
     ended: Fact | None = None
     for fact in facts:
         at, where, what, fields = fact
@@ -160,7 +160,7 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
             continue
         if what == ANSWERED:
             if fields is None or fields.responder != "automatic" or rules.any_responder:
-                ended, second = fact, at << SHIFT
+                ended, responded, second = fact, at, at << SHIFT
                 handled = (group, second | where)
                 if enter is not None:
                     stays.append((group, enter, second))
@@ -177,14 +177,12 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
                 group = priority
         elif what == ASKED:
             waits.append((fact, None))
-            asked.add(fields.what)
             if ended is None and enter is not None:
                 stays.append((group, enter, at << SHIFT | where))
                 enter = None
         elif what == GRANTED:
             waits = [(a, fact if b is None and a[3].what == fields.what else b) for a, b in waits]
-            asked.discard(fields.what)
-            if ended is None and not asked:
+            if ended is None and all(b for _, b in waits):
                 enter = at << SHIFT | where
         else:
             ended = fact
@@ -196,12 +194,13 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     steps = [[position], [f[1] for f in assigned], [] if ended is None else [ended[1]]]
     if corrections:
         steps = [positions(x, corrections) for x in (facts[:1], assigned, (ended,) if ended else ())]
-    found, unsettled = NOT_JUDGED, None
+    found, unsettled, is_judged = (None, responded, *NOT_JUDGED), None, False
     if not rules.plain:
-        try:  # noqa: SIM105 a context costs more than the verdict's own look-ups
+        try:  # a context costs more than the verdict's own look-ups
             found, unsettled = judged(
-                opening, received, rules, grounds, assigned, waits, ended, handled is not None, steps, corrections
+                opening, received, rules, grounds, assigned, waits, ended, responded, steps, corrections
             )
+            is_judged = True
         except Beyond:  # years outside the clocks: the plain rules say what they think of that
             pass
     last_time = facts[-1][0]
@@ -215,16 +214,13 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
         opening.channel,
         priority,
         received,
-        found[0],
-        None if handled is None else handled[1] >> SHIFT,
-        *found[1],
+        *found,
         last_time,
         recorded[0][1],
         recorded[-1][1],
-        str(steps),
+        listed(steps),
         None if unsettled is None else encode(unsettled).decode(),
     )
-    is_judged = found is not NOT_JUDGED
     return Case(row, position, received, last_time, len(recorded), stays, handled, is_judged, unsettled)
 
 

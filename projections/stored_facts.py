@@ -101,8 +101,9 @@ ALONE = {
     ASKED: msgspec.json.Decoder(Waited).decode,
     GRANTED: msgspec.json.Decoder(Waited).decode,
 }
-DAY = slice(HAPPENED_AT[0] - 1, HAPPENED_AT[0] + 9)
-TIME = slice(HAPPENED_AT[0] + 10, HAPPENED_AT[0] + 18)
+# Where an instant stands, in two pieces: facts fall into few of a year's hours, and a table of 3600 stays at hand.
+HOUR = slice(HAPPENED_AT[0] - 1, HAPPENED_AT[0] + 12)
+PAST = slice(HAPPENED_AT[0] + 13, HAPPENED_AT[0] + 18)
 
 
 class _Days(dict[bytes, int]):
@@ -111,11 +112,19 @@ class _Days(dict[bytes, int]):
         return found
 
 
-class _Times(dict[bytes, int]):
-    def __missing__(self, time: bytes) -> int:
-        if len(time) != 8:
-            raise ValueError("no time of day")
-        found = self[time] = int(time[:2]) * 3600 + int(time[3:5]) * 60 + int(time[6:])
+class _Hours(dict[bytes, int]):
+    def __missing__(self, hour: bytes) -> int:
+        if len(hour) != 13:
+            raise ValueError("no hour of a day")
+        found = self[hour] = _DAYS[hour[:10]] + int(hour[11:]) * 3600
+        return found
+
+
+class _Seconds(dict[bytes, int]):
+    def __missing__(self, past: bytes) -> int:
+        if len(past) != 5:
+            raise ValueError("no minute and second")
+        found = self[past] = int(past[:2]) * 60 + int(past[3:])
         return found
 
 
@@ -133,13 +142,14 @@ class _Clocks(dict[int, str]):
         return found
 
 
-DAYS, TIMES, _DATES, _CLOCKS = _Days(), _Times(), _Dates(), _Clocks()
+HOURS, SECONDS = _Hours(), _Seconds()  # since 1970 up to an hour, and past it
+_DAYS, _DATES, _CLOCKS = _Days(), _Dates(), _Clocks()
 
 
 def instant(stamp: str) -> int:
     """Return the seconds since 1970 of an instant as it is stored, in UTC."""
     text = stamp.encode()
-    return DAYS[text[:10]] + TIMES[text[11:19]]
+    return HOURS[text[:13]] + SECONDS[text[14:19]]
 
 
 def stamped(at: int) -> str:
@@ -150,4 +160,6 @@ def stamped(at: int) -> str:
 
 def positions(facts: Iterable[Fact], corrections: dict[int, list[int]]) -> list[int]:
     """Return the positions of facts and of what corrected them."""
+    if not corrections:
+        return [f[1] for f in facts]
     return [p for f in facts for p in (f[1], *corrections.get(f[1], ()))]

@@ -49,6 +49,11 @@ _TODO = "name a ledger made by sla-ledger init, or a stream file that ends in .j
 
 _Found = TypeVar("_Found")
 _COLUMNS = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events"
+_SAMPLE = """
+WITH RECURSIVE sample(position) AS (SELECT 1 UNION ALL SELECT position + ?1 FROM sample WHERE position + ?1 <= ?2)
+SELECT originator_id FROM sample CROSS JOIN stored_events ON rowid = position
+WHERE originator_id >= ?3 AND originator_id < ?4 ORDER BY originator_id
+"""
 _COMMAND_IDS = """
 SELECT rowid, command_id FROM stored_events WHERE command_id IS NOT NULL AND rowid <= ? ORDER BY command_id
 """
@@ -266,9 +271,7 @@ class FileReader:
     def bounds(self, first: str, until: str, parts: int) -> list[str]:
         """Return stream ids that cut the streams with first <= id < until into parts of about equal size."""
         last = self.last_position()
-        positions = range(1, last + 1, max(1, last // 4096))
-        one = "SELECT originator_id FROM stored_events WHERE rowid = ?"
-        ids = sorted(row[0] for p in positions for row in self._read(one, p) if first <= row[0] < until)
+        ids = [row[0] for row in self._read(_SAMPLE, max(1, last // 4096), last, first, until)]
         return list(dict.fromkeys(ids[len(ids) * k // parts] for k in range(1, parts) if ids))
 
     def leaves(self, up_to: int, after: int = 0) -> Iterator[bytes]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,20 @@ from projections.stored_facts import FAR, SHIFT
 from projections.views.place import APPLICATION_ID
 from projections.views.rows import (
     MASK,
-    Likeness,
+    Alike,
     Totals,
     case_row,
-    count_alike,
     emptied_row,
-    handled_as,
     handling_row,
-    left_at,
-    likeness_of,
+    moving_row,
     rank,
 )
 from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
-SLICE = 25_000  # cases of one step of a walk
+SLICE = 2_000  # cases of one step of a walk; as many as wait if those are more, for each step looks at them
 MOST = 8  # processes; SQLite brings ten files together at most
+AT_ONCE = 500  # cases that are judged, then written
 FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
 Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
@@ -49,6 +46,8 @@ _MOVING = """CREATE TABLE moving ( -- what is not yet walked through
     position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
     handled_in TEXT, handled_at INTEGER, handled_position INTEGER
 )"""
+
+sqlite3.register_adapter(type(None), lambda nothing: nothing)  # without one of its own each null costs a long search
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -166,38 +165,25 @@ def part(
     path: Path, reader: Reader, grounds: Grounds, ranges: Iterable[tuple[str, str]], up_to: int
 ) -> tuple[Totals, int]:
     """Write the cases of streams with first <= id < until into a file of their own; return totals and entries read."""
-    alike = Counter[Likeness]()
-    read = 0
-    moving: list[tuple[Any, ...]] = []
-    emptied: list[tuple[Any, ...]] = []
-
-    def rows(found: Iterable[Case | Emptied]) -> Iterator[tuple[Any, ...]]:
-        nonlocal read
-        for case in found:
-            read += case.entries
-            if isinstance(case, Emptied):
-                emptied.append(emptied_row(case))
-                continue
-            stays = encode(case.stays).decode()
-            moving.append((case.position, case.received, left_at(case), stays, *handled_as(case.handled)))
-            row = case_row(case)
-            alike[likeness_of(row)] += 1
-            yield row
-
+    alike, read = Alike(), 0
     with no_collection(), closing(connected(path)) as connection:
         for statement in (*SCHEMA, _MOVING):
             connection.execute(statement)
         connection.execute("BEGIN")
         for first, until in ranges:
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
-            connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows(found))
-            connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", moving)
-            connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
-            moving.clear()
-            emptied.clear()
+            while some := list(islice(found, AT_ONCE)):
+                judged = [c for c in some if isinstance(c, Case)]
+                rows = [case_row(c) for c in judged]
+                connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
+                connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", map(moving_row, judged))
+                emptied = [emptied_row(c) for c in some if isinstance(c, Emptied)]
+                connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
+                alike.add(rows)
+                read += sum(c.entries for c in some)
         connection.execute("COMMIT")
     totals: Totals = {}
-    count_alike(alike, totals)
+    alike.count(totals)
     return totals, read
 
 
@@ -231,8 +217,9 @@ def merged(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
     """Bring the cases of parts together in one file."""
     for path in parts:
         connection.execute("ATTACH ? AS part", (str(path),))
-        connection.execute("INSERT INTO cases SELECT * FROM part.cases ORDER BY position")
-        connection.execute("INSERT INTO emptied SELECT * FROM part.emptied ORDER BY stream")
+        # in no other order than they stand in: so records are copied as they are
+        connection.execute("INSERT INTO cases SELECT * FROM part.cases")
+        connection.execute("INSERT INTO emptied SELECT * FROM part.emptied")
         connection.execute("DETACH part")
     for statement in INDEXES:
         if " ON cases " in statement:
@@ -300,11 +287,12 @@ def walked(
         cursor = connection.execute(f"{' UNION ALL '.join(names)} ORDER BY received, position", edges)
         connection.execute("BEGIN")
         into = f"INSERT INTO handling VALUES ({HANDLING_MARKS})"
-        while batch := cursor.fetchmany(SLICE):
+        while batch := cursor.fetchmany(max(SLICE, len(waiting))):
             for row in batch:
-                own = rank(row[1], row[0])
+                position, received, _, stays, group, at, entry = row
+                own = received << SHIFT | position
                 waiting[own] = row
-                walk.add(own, decode(row[3]), None if row[4] is None else (row[4], rank(row[5], row[6])))
+                walk.add(own, decode(stays), None if group is None else (group, at << SHIFT | entry))
             until = rank(batch[-1][1], batch[-1][0])
             if until > since:
                 connection.executemany(into, list(rows(until)))
@@ -322,15 +310,17 @@ def _row(
     sums: dict[str, int],
 ) -> tuple[Any, ...]:
     """Return the handling row of a case, and add it to the sums."""
-    position, received, left, stays, *handled = info
-    is_handled = handled[0] is not None
-    sums["handled"] += is_handled
-    sums["out_of_turn"] += is_handled and overtook > 0
-    sums["overtaken"] += overtaken > 0
-    sums["overtakings"] += overtook
+    position, received, left, stays, group, at, entry = info
+    if group is not None:
+        sums["handled"] += 1
+    if overtook:
+        sums["out_of_turn"] += 1
+        sums["overtakings"] += overtook
+    if overtaken:
+        sums["overtaken"] += 1
     who = None if first is None else first & MASK
-    by = sorted((a, b & MASK) for a, b in passers)
-    return handling_row(position, received, left, overtook, overtaken, who, by, stays, handled)
+    by = [(a, b & MASK) for a, b in passers]
+    return handling_row(position, received, left, overtook, overtaken, who, by, stays, (group, at, entry))
 
 
 def _brought_together(
@@ -353,7 +343,7 @@ def _brought_together(
             known.passers += more.passers
     for path in files:
         connection.execute("ATTACH ? AS part", (str(path),))
-        connection.execute("INSERT INTO handling SELECT * FROM part.handling ORDER BY position")
+        connection.execute("INSERT INTO handling SELECT * FROM part.handling")
         connection.execute("DETACH part")
     rows = [_row(a.info, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
     connection.executemany(f"INSERT INTO handling VALUES ({HANDLING_MARKS})", rows)

@@ -7,7 +7,6 @@ rests on, the views are built anew.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +29,6 @@ from projections.views.rows import (
     handled_as,
     handling_row,
     left_at,
-    likeness_of,
     rank,
 )
 from projections.views.tables import (
@@ -161,8 +159,8 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
         for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))
     ]
     rows = [case_row(case) for case in found]
-    count_alike(Counter(map(likeness_of, old)), totals, -1)
-    count_alike(Counter(map(likeness_of, rows)), totals)
+    count_alike(old, totals, -1)
+    count_alike(rows, totals)
     handling = {}
     for row in old:
         known = connection.execute("SELECT * FROM handling WHERE position = ?", (row[POSITION],)).fetchone()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -11,7 +12,6 @@ from projections.stored_facts import FAR, SHIFT
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
 
 Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
-Likeness = tuple[Any, ...]
 
 MASK = (1 << SHIFT) - 1
 NEVER = FAR  # when a case that still waits will have left
@@ -42,6 +42,16 @@ def left_at(case: Case) -> int:
     return NEVER if end is None else end >> SHIFT
 
 
+def moving_row(case: Case) -> tuple[Any, ...]:
+    """Return what is kept of a case until its moves are walked through: what its handling row has of them."""
+    stays = encode(case.stays).decode()
+    if case.handled is None:
+        return case.position, case.received, left_at(case), stays, None, None, None
+    group, key = case.handled
+    at = key >> SHIFT
+    return case.position, case.received, at, stays, group, at, key & MASK
+
+
 def handling_row(
     position: int,
     received: int,
@@ -67,14 +77,38 @@ def handled_as(handled: tuple[str, int] | None) -> tuple[str | None, int | None,
     return (None, None, None) if handled is None else (handled[0], handled[1] >> SHIFT, handled[1] & MASK)
 
 
-def count_alike(alike: Mapping[Likeness, int], totals: Totals, sign: int = 1) -> None:
-    """Add how many rows have each likeness to the totals of answered cases, or take them away with sign -1."""
-    for likeness, cases in alike.items():
-        verdict = likeness[-1]
-        if verdict is not None:
-            for name, item in zip(GROUP_COLUMN, likeness, strict=False):
-                key = (name, item, verdict)
-                totals[key] = totals.get(key, 0) + sign * cases
+class Alike:
+    """How many cases are alike in what reports group them by, and in their verdict.
+
+    Counted twice, each time in some of it: in all of it hardly two cases are alike.
+    """
+
+    def __init__(self) -> None:
+        self._counts = [Counter[tuple[Any, ...]]() for _ in _ALIKE]
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Count rows of cases."""
+        for count, (_, likeness) in zip(self._counts, _ALIKE, strict=True):
+            count.update(map(likeness, rows))
+
+    def count(self, totals: Totals, sign: int = 1) -> None:
+        """Add how many are alike to the totals of answered cases, or take them away with sign -1."""
+        for count, (names, _) in zip(self._counts, _ALIKE, strict=True):
+            for (*items, verdict), cases in count.items():
+                if verdict is not None:
+                    for name, item in zip(names, items, strict=True):
+                        key = (name, item, verdict)
+                        totals[key] = totals.get(key, 0) + sign * cases
 
 
-likeness_of = itemgetter(*GROUP_COLUMN.values(), VERDICT)  # of a case's row: what reports group it by, and its verdict
+_ALIKE = [
+    (names, itemgetter(*(GROUP_COLUMN[n] for n in names), VERDICT))
+    for names in (("month", "customer"), ("service", "priority", "channel", "kind"))
+]
+
+
+def count_alike(rows: Sequence[tuple[Any, ...]], totals: Totals, sign: int = 1) -> None:
+    """Add rows of cases to the totals of answered cases, or take them away with sign -1."""
+    alike = Alike()
+    alike.add(rows)
+    alike.count(totals, sign)
