@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -146,8 +147,10 @@ def seconds(work: Callable[[], object]) -> float:
 def run(small: bool, folder: Path) -> dict[str, Any]:
     """Return the ratios and what they were made of, after a check that what is measured is right."""
     folder.mkdir(parents=True, exist_ok=True)
-    _check(folder)
-    return _recording(folder, small) | _importing(folder, small) | _growth(folder, small)
+    with tempfile.TemporaryDirectory(dir=folder) as own:  # nothing of an earlier run is found again
+        place = Path(own)
+        _check(place)
+        return _recording(place, small) | _importing(place, small) | _growth(place, small)
 
 
 def _check(folder: Path) -> None:
