@@ -112,6 +112,7 @@ class _Group:
         self.moves: list[Move] = []
         self._chunks: list[tuple[list[Key], list[int]]] = [([], [])]  # ranks, and what is noted at each place
         self._sums: list[int] = [0]
+        self._totals: list[int] = [0]  # of what is noted in each chunk
         self._before: dict[Key, int] = {}  # what was noted from its place on when a case entered, if anything
         self._since: dict[Key, Key] = {}  # of each that waits, when its stay began
         self._unpassed: list[Key] = []  # a heap; some may have left meanwhile
@@ -120,7 +121,8 @@ class _Group:
         """Walk through all moves before an instant; without one through all, and those that wait still are counted."""
         self.moves.sort()
         end = len(self.moves) if until is None else bisect_left(self.moves, (until, LEAVES, 0))
-        chunks, sums, before, since, unpassed = self._chunks, self._sums, self._before, self._since, self._unpassed
+        chunks, sums, totals, before = self._chunks, self._sums, self._totals, self._before
+        since, unpassed = self._since, self._unpassed
         overtook, overtaken = found.overtook, found.overtaken
         place, (ranks, notes) = 0, chunks[0]
         is_one = len(chunks) == 1
@@ -141,15 +143,20 @@ class _Group:
                     is_one = False
             elif what == LEAVES:
                 del since[rank], ranks[i]
-                if noted := sums[place] + sum(notes[i:]) - before.pop(rank, 0):
+                behind = sum(notes[i:]) if 2 * i > len(notes) else totals[place] - sum(notes[:i])
+                if noted := sums[place] + behind - before.pop(rank, 0):
                     overtaken[rank] = overtaken.get(rank, 0) + noted
-                if (own := notes.pop(i)) and i:
-                    notes[i - 1] += own
+                if own := notes.pop(i):
+                    if i:
+                        notes[i - 1] += own
+                    else:
+                        totals[place] -= own
                 if not ranks and len(chunks) > 1:
-                    del chunks[place], sums[place]
+                    del chunks[place], sums[place], totals[place]
             else:
                 if i:
                     notes[i - 1] += 1
+                    totals[place] += 1
                 if place:
                     i += self._pass_before(place)
                 if i:
@@ -185,7 +192,7 @@ class _Group:
                 noted += note
                 if times := noted - self._before.get(rank, 0):
                     overtaken[rank] = overtaken.get(rank, 0) + times
-        self._chunks, self._sums = [([], [])], [0]
+        self._chunks, self._sums, self._totals = [([], [])], [0], [0]
         self._before.clear()
         self._since.clear()
 
@@ -204,4 +211,6 @@ class _Group:
         ranks, notes = self._chunks[place]
         half = len(ranks) // 2
         self._chunks[place : place + 1] = [(ranks[:half], notes[:half]), (ranks[half:], notes[half:])]
-        self._sums[place : place + 1] = [self._sums[place] + sum(notes[half:]), self._sums[place]]
+        totals = [sum(notes[:half]), sum(notes[half:])]
+        self._sums[place : place + 1] = [self._sums[place] + totals[1], self._sums[place]]
+        self._totals[place : place + 1] = totals
