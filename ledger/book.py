@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ledger import clock
 from ledger.entry import Entry, Fact
-from ledger.errors import BadLine, Conflict, LedgerBroken, Refused, StorageFailed, said
+from ledger.errors import BadLine, Conflict, Refused, StorageFailed, damaged, said
 from ledger.memory import without_cycles
 from ledger.privacy.keys import Place, place_of
 from ledger.privacy.sealing import Summaries
@@ -205,7 +205,7 @@ class Ledger(Application[str]):
         if isinstance(error, IntegrityError):
             raise Conflict(wanted[0].stream) from error
         if is_damage(error):
-            raise _broken(self.where, f"what is stored is damaged: {said(error)}") from error
+            raise damaged(self.where, f"what is stored is damaged: {said(error)}") from error
         todo = "look whether it was added, then try again" if written else "nothing was added; try again"
         raise StorageFailed(self.where, f"could not be written: {said(error)}", todo) from error
 
@@ -296,11 +296,7 @@ def _by_stream(rows: Iterable[Row]) -> defaultdict[str, list[Entry]]:
 def _check_follows(entries: list[Entry], entry: Entry) -> None:
     version = len(entries) + 1
     if entry.version != version:
-        raise _broken(f"entry {entry.position}", f"version {version} of {entry.stream} is missing before it")
-
-
-def _broken(where: str, what: str) -> LedgerBroken:
-    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
+        raise damaged(f"entry {entry.position}", f"version {version} of {entry.stream} is missing before it")
 
 
 @contextlib.contextmanager
@@ -310,6 +306,6 @@ def _storage_errors(where: str) -> Iterator[None]:
         yield
     except (PersistenceError, sqlite3.Error, UnicodeDecodeError) as error:
         if is_damage(error):
-            raise _broken(where, f"what is stored is damaged: {said(error)}") from error
+            raise damaged(where, f"what is stored is damaged: {said(error)}") from error
         todo = "check the disk and the file, or the server, then try again"
         raise StorageFailed(where, f"the store failed: {said(error)}", todo) from error

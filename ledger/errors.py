@@ -91,3 +91,11 @@ class LedgerBroken(LedgerError):
     """An entry that is stored cannot be read as what it claims to be."""
 
     exit_status = 4
+
+
+RESTORE = "restore the ledger from a copy; something else than this program wrote to it"
+
+
+def damaged(where: str, what: str) -> LedgerBroken:
+    """Return the error of a ledger that is not as this program wrote it."""
+    return LedgerBroken(where, what, RESTORE)

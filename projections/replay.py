@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.errors import LedgerBroken
+from ledger.errors import LedgerBroken, damaged
 from projections.grounds import Beyond, Grounds, Unsettled
 from projections.quick_verdicts import NOT_JUDGED, encode, judged, listed
 from projections.stored_facts import (
@@ -85,8 +85,7 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
         count += 1
         if version != count:
             what_is_wrong = f"it is version {version} of {of}, after version {count - 1}"
-            todo = "restore the ledger from a copy; something else than this program wrote to it"
-            raise LedgerBroken(f"entry {position}", what_is_wrong, todo)
+            raise damaged(f"entry {position}", what_is_wrong)
         try:
             at = hours[state[hour]] + seconds[state[past]]
             what, read = known[name]

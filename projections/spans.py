@@ -10,9 +10,16 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import accumulate
 
+from ledger.instants import seconds
+
 Span = tuple[datetime, datetime]
 
 SECOND = timedelta(seconds=1)
+
+
+def in_seconds(span: Span) -> tuple[int, int]:
+    """Return begin and end of a span in seconds since 1970."""
+    return seconds(span[0]), seconds(span[1])
 
 
 def union(spans: Iterable[Span]) -> list[Span]:

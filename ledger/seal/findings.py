@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-TODO = "restore the ledger from a copy; something else than this program wrote to it"
 MOST = 20  # findings of a check that are listed; all are counted
 CHECKS = (  # the most telling first
     "positions",

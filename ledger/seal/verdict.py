@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ledger.errors import LedgerBroken
+from ledger.errors import RESTORE, LedgerBroken, damaged
 from ledger.seal.by_position import Walk
-from ledger.seal.findings import TODO, Finding, Findings
+from ledger.seal.findings import Finding, Findings
 from ledger.seal.held import Held
 from ledger.seal.notes import SIGNATURE, Verifier
 
@@ -43,7 +43,7 @@ class Unreadable(LedgerBroken):
     """The store cannot give an entry: where that is so, nothing can be said of the record but that it is broken."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(f"entry {finding.position}", f"{finding.title}: {finding.what}", TODO)
+        super().__init__(f"entry {finding.position}", f"{finding.title}: {finding.what}", RESTORE)
         self.finding = finding
 
     def as_json(self) -> dict[str, Any]:
@@ -109,9 +109,9 @@ class Verdict:
         if first is None:
             return None
         if first.position is None:
-            return LedgerBroken(where, f"{first.title}: {first.what}", TODO)
+            return damaged(where, f"{first.title}: {first.what}")
         what = "; ".join(f.what for f in self.findings.ordered() if f.position == first.position)
-        return LedgerBroken(f"entry {first.position}", f"{first.title}: {what}", TODO)
+        return damaged(f"entry {first.position}", f"{first.title}: {what}")
 
     def checks(self) -> Iterator[Check]:
         """Yield each check, in a fixed order."""

@@ -158,17 +158,15 @@ def _unreadable(record: Record, last: int) -> Unreadable | None:
 
 def _first_broken(read: Callable[[int], Iterable[Any]], low: int, high: int) -> Unreadable | None:
     """Return an error that names the first entry without which all can be read. low: before it; high: not before it."""
-    what = None
-    while high - low > 1 or what is None:
-        middle = (low + high) // 2 if high - low > 1 else high
+    what, middle = None, high
+    while low < middle:
         try:
             deque(read(middle), 0)
             low = middle
         except LedgerBroken as error:
             high, what = middle, error.what
-        if low == high:
-            return None
-    return Unreadable(Finding(high, "readable", "changed_bytes", what))
+        middle = (low + high) // 2
+    return None if what is None else Unreadable(Finding(high, "readable", "changed_bytes", what))
 
 
 def _find_gaps(walk: Walk, findings: Findings) -> None:

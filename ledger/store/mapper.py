@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ledger.entry import Entry, event_bytes, problem
-from ledger.errors import LedgerBroken
+from ledger.errors import LedgerBroken, damaged
 from ledger.events import EVENTS
 from ledger.instants import instant, stamp
 from ledger.text import clean
@@ -44,9 +44,9 @@ def checked(rows: Iterable[Row]) -> Iterator[Entry]:
     for last, row in enumerate(rows):
         position, stream, version = row[:3]
         if position != last + 1:
-            raise _broken(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
+            raise damaged(f"entry {last + 1}", f"it is missing: entry {position} follows entry {last}")
         if version != versions.get(stream, 0) + 1:
-            raise _broken(
+            raise damaged(
                 f"entry {position}", f"it is version {version} of {stream}, after version {versions.get(stream, 0)}"
             )
         versions[stream] = version
@@ -60,15 +60,11 @@ def of_streams(rows: Iterable[Row]) -> Iterator[Entry]:
         position, stream, version = row[:3]
         before, at = (before, at) if stream == last else (0, 0)
         if version != before + 1:
-            raise _broken(f"entry {position}", f"it is version {version} of {stream}, after version {before}")
+            raise damaged(f"entry {position}", f"it is version {version} of {stream}, after version {before}")
         if position <= at:
-            raise _broken(f"entry {position}", f"version {version} of {stream} stands before version {before}")
+            raise damaged(f"entry {position}", f"version {version} of {stream} stands before version {before}")
         last, before, at = stream, version, position
         yield from_state(*row)
-
-
-def _broken(where: str, what: str) -> LedgerBroken:
-    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
 def to_state(entry: Entry) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ledger.errors import LedgerBroken, NoLedger, StorageFailed, said
+from ledger.errors import NoLedger, StorageFailed, damaged, said
 from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.address import is_well_formed, shown
 from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format, typed, typed_ids, typed_leaves
@@ -58,8 +58,7 @@ def check_is_ledger(address: str) -> None:
         if found is None and connection.execute(tables).fetchone() is None:
             raise NoLedger(where)
     if found is not None and not found[3]:
-        todo = "restore the ledger from a copy; something else than this program wrote to it"
-        raise LedgerBroken(where, "its entries are computed, not kept in a table", todo)
+        raise damaged(where, "its entries are computed, not kept in a table")
     mark = None if found is None else re.fullmatch(r"sla-ledger format ([0-9]+)", str(found[0]))
     if found is None or mark is None:
         todo = f"name a ledger's database; to make one beside what is here: sla-ledger --db {quote(where)} init"
@@ -234,7 +233,6 @@ class DatabaseReader:
             yield
         except psycopg.Error as error:
             if "invalid page" in str(error) or isinstance(error, _DAMAGE):
-                todo = "restore the ledger from a copy; something else than this program wrote to it"
-                raise LedgerBroken(self.where, f"what is stored is damaged: {said(error)}", todo) from error
+                raise damaged(self.where, f"what is stored is damaged: {said(error)}") from error
             todo = "check the server, then try again"
             raise StorageFailed(self.where, f"the store failed: {said(error)}", todo) from error

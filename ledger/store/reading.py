@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from ledger.errors import LedgerBroken, NotFound
+from ledger.errors import NotFound, damaged
 
 FORMAT = 2
 EVERYTHING = 2**63 - 1  # the last position there can be
@@ -28,9 +28,7 @@ def typed(rows: list[Any], types: tuple[type, ...] = _TYPES) -> list[Any]:
     """
     if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), types, strict=False)):
         wrong = next(row for row in rows if tuple(map(type, row)) != types[: len(row)])
-        what = "its values are not of the types that an entry's have"
-        todo = "restore the ledger from a copy; something else than this program wrote to it"
-        raise LedgerBroken(f"entry {wrong[0]}", what, todo)
+        raise damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
     return rows
 
 

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed
+from ledger.errors import LedgerBroken, NoLedger, NotFound, StorageFailed, damaged
 from ledger.files import opened, other_than_file
 from ledger.instants import HAPPENED_AT, RECORDED_AT
 from ledger.store.reading import EVERYTHING, FORMAT, Sealed, Stored, another_format, typed, typed_ids
@@ -119,10 +119,10 @@ def _looked_into(path: Path) -> sqlite3.Connection:
         undo(path)
         connection = _opened(path, "ro", 0)
     if connection.execute(_COMPUTED).fetchone():
-        raise _damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
+        raise damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
     [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
     if last not in ("integer", "null"):
-        raise _damaged(str(path), "its positions are no whole numbers")
+        raise damaged(str(path), "its positions are no whole numbers")
     return connection
 
 
@@ -164,12 +164,8 @@ def is_damage(error: Exception) -> bool:
 def failed(path: Path, error: Exception) -> LedgerBroken | StorageFailed:
     """Return what SQLite says of a ledger as an error with three lines; damage is a broken ledger."""
     if is_damage(error):
-        return _damaged(str(path), f"the file is damaged: {error}")
+        return damaged(str(path), f"the file is damaged: {error}")
     return StorageFailed(str(path), f"the store failed: {error}", "check the disk and the file, then try again")
-
-
-def _damaged(where: str, what: str) -> LedgerBroken:
-    return LedgerBroken(where, what, "restore the ledger from a copy; something else than this program wrote to it")
 
 
 def _check_header(path: Path) -> None:
@@ -307,7 +303,7 @@ class FileReader:
         """
         [found] = next(self._read("PRAGMA integrity_check(1)"))
         if found != "ok":
-            raise _damaged(str(self.path), f"the file is damaged: {found}")
+            raise damaged(str(self.path), f"the file is damaged: {found}")
 
     def close(self) -> None:
         """Close the file."""

@@ -7,7 +7,6 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any
 
-from ledger.instants import seconds
 from projections import commitments as promises
 from projections import handling_order, response_times, totals
 from projections.availability import findings
@@ -18,7 +17,7 @@ from projections.response_times import KINDS
 from projections.shell.filters import Filters, one_of
 from projections.shell.options import bound, period_of
 from projections.shell.scope import Scope
-from projections.spans import SECOND, Span
+from projections.spans import SECOND, Span, in_seconds
 from projections.views import uptime
 from projections.views.answers import Wanted
 
@@ -115,14 +114,10 @@ def _cases(scope: Scope, last: int, customer: str | None, period: Callable[[str]
     """Return the cases of a customer or a period, as the views name them up to a last position; None when unknown."""
     if customer is None and period is None:
         return None
-    received = None if period is None else cache(lambda whose: _in_seconds(period(whose)))
+    received = None if period is None else cache(lambda whose: in_seconds(period(whose)))
     wanted = Wanted(customer=customer, period=received)
     found = scope.ask(lambda views: (views.position, views.streams(wanted)), as_it_is=True)
     return None if found is None or found[0] != last else found[1]
-
-
-def _in_seconds(span: Span) -> tuple[int, int]:
-    return seconds(span[0]), seconds(span[1])
 
 
 def availability(

@@ -15,7 +15,7 @@ from ledger.clock import EPOCH
 from ledger.instants import seconds
 from projections.availability import Availability, Judging, agreed_spans, explain, measured, standing
 from projections.downtime import Downtime
-from projections.spans import Span, clip, union
+from projections.spans import Span, clip, in_seconds, union
 from projections.stored_facts import FAR
 
 if TYPE_CHECKING:
@@ -107,17 +107,13 @@ def basis_of(judgement: Judgement, found: Availability, until: datetime) -> Basi
     return Basis(
         seconds(judgement.as_of),
         seconds(until) if is_cut else FAR,
-        _in_seconds(period),
-        [_in_seconds(span) for span in covered],
+        in_seconds(period),
+        [in_seconds(span) for span in covered],
         rules,
         sorted(clauses),
         sorted(doubts - {"cut_at_as_of"}),
         positions,
     )
-
-
-def _in_seconds(span: Span) -> tuple[int, int]:
-    return seconds(span[0]), seconds(span[1])
 
 
 def _span(found: tuple[int, int]) -> Span:
