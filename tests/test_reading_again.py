@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.seal import by_position, merkle
-from ledger.seal.by_position import Walk, read_part
+from ledger.seal.by_position import Part, Walk, read_part
 from ledger.seal.by_stream import readmitted
-from ledger.seal.leaves import RECORDED_AT, leaf
+from ledger.seal.leaves import RECORDED_AT, leaf, leaves
 from ledger.store.reading import Sealed, Stored
 from tests.test_quick_acceptance import streams
 
@@ -113,3 +113,32 @@ def test_a_stream_that_begins_twice_is_seen_in_one_part_or_in_two(cut: int) -> N
 
     assert walk.is_ambiguous or list(walk.doubtful) == ["incident:1"]
     assert walk.is_ambiguous == bool(cut)
+
+
+def told(*facts: tuple[str, str, bytes]) -> Part:
+    """What is found in a stream of facts: name, time, data."""
+    state, recorded = b'{"time":"%b","recordedtime":"%b","data":%b}', b"2026-02-02T00:00:00Z"
+    entries: list[Stored] = [
+        (n, "incident:1", n, name, state % (at.encode(), recorded, data)) for n, (name, at, data) in enumerate(facts, 1)
+    ]
+    return read_part([(*entry, leaf(*entry)) for entry in entries], 0, [])
+
+
+OPENED = ("IncidentReported", "2026-02-01T12:00:00Z", b'{"customer":"acme","service":"licence","channel":"web"}')
+STARTED = ("TroubleshootingStarted", "2026-02-01T13:00:00Z", b"{}")
+RESOLVED = ("IncidentResolved", "2026-02-01T14:00:00Z", b"{}")
+ANSWERED = ("ResponseGiven", "2026-02-01T12:30:00Z", b'{"responder":"human"}')
+REOPENED = ("IncidentReopened", "2026-02-01T12:30:00Z", b"{}")
+
+
+def test_a_fact_that_came_one_place_late_is_judged_where_it_belongs_and_others_with_their_whole_stream() -> None:
+    assert not told(OPENED, RESOLVED, ANSWERED).doubtful
+    assert not told(OPENED, RESOLVED, ANSWERED, STARTED).doubtful
+    assert told(OPENED, RESOLVED, REOPENED).doubtful == {"incident:1": 3}
+    assert told(OPENED, STARTED, RESOLVED, ANSWERED).doubtful == {"incident:1": 4}
+    assert told(STARTED, OPENED).doubtful == {"incident:1": 1}
+
+
+@given(records())
+def test_many_leaf_hashes_are_those_made_one_by_one(rows: list[Sealed]) -> None:
+    assert leaves(rows, [row[4][RECORDED_AT] for row in rows]) == [leaf(*row[:5]) for row in rows]

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 from ledger.memory import without_cycles
-from ledger.seal.leaves import RECORDED_AT, leaf
+from ledger.seal.leaves import RECORDED_AT, leaves
 from ledger.seal.merkle import Frontier, root
 from ledger.store.reading import Sealed
 from ledger.streams.quick_acceptance import Following
 
-BLOCK = 1024  # entries that are looked at together; a part begins where a block ends
+BLOCK = 256  # entries that are looked at together; a part begins where a block ends
 MOST_GAPS = 1000
 Progress = Callable[[int], None]
 
@@ -68,7 +68,7 @@ class Part(Found):
     blocks: list[bytes] = field(default_factory=list)
     edges: dict[int, list[bytes]] = field(default_factory=dict)
 
-    def add(self, entries: list[Sealed], made: list[bytes], wanted: list[int]) -> None:
+    def add(self, entries: list[Sealed], recorded_at: list[bytes], made: list[bytes], wanted: list[int]) -> None:
         """Add the entries of a block, and the leaf hashes made of them. wanted: sizes of trees, the smallest last."""
         if made != [row[5] for row in entries]:
             self.changed += [row[0] for row, leaf_hash in zip(entries, made, strict=True) if row[5] != leaf_hash]
@@ -83,7 +83,7 @@ class Part(Found):
             self.edges[size] = Frontier.over(made[: size - self.last]).subtrees if size % BLOCK else []
         if was_whole and sound == BLOCK:
             self.blocks.append(root(made))
-        times = [self.last_time, *(row[4][RECORDED_AT] for row in entries)]
+        times = [self.last_time, *recorded_at]
         if times != sorted(times):
             backwards = [row[0] for row, (one, other) in zip(entries, pairwise(times), strict=True) if other < one]
             self.first_backwards = self.first_backwards or backwards[0]
@@ -105,9 +105,9 @@ def read_part(
     found, following, rows = Part(after, after=after), Following(), iter(entries)
     wanted = sorted({size for size in sizes if size > after}, reverse=True)
     while some := list(islice(rows, BLOCK)):
-        following.follow(some)
-        made = [leaf(position, stream, version, name, state) for position, stream, version, name, state, _ in some]
-        found.add(some, made, wanted)
+        recorded_at = [row[4][RECORDED_AT] for row in some]
+        following.follow(some, recorded_at)
+        found.add(some, recorded_at, leaves(some, recorded_at), wanted)
         progress(found.last)
     found.doubtful, found.earlier = following.doubtful, following.earlier
     found.begun = set(map(hash, following.followed()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 from ledger import instants
 
@@ -24,3 +26,17 @@ def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes
 def leaf(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
     """Return an entry's leaf hash, 32 bytes. RFC 6962, 2.1"""
     return sha256(b"\x00" + leaf_bytes(position, stream, version, name, state)).digest()
+
+
+def leaves(entries: Iterable[tuple[int, str, int, str, bytes, Any]], recorded_at: Iterable[bytes]) -> list[bytes]:
+    """Return what `leaf` does of many entries, which is quicker; anything may stand behind the state of each.
+
+    recorded_at: what stands in the state of each at RECORDED_AT.
+    """
+    return [
+        sha256(
+            f'\0{{"name":"{name}","payload":"{sha256(state).hexdigest()}","position":{position},'
+            f'"recorded_at":"{at.decode("ascii", "replace")}","stream":"{stream}","version":{version}}}'.encode()
+        ).digest()
+        for (position, stream, version, name, state, _), at in zip(entries, recorded_at, strict=True)
+    ]

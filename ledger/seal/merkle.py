@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()  # the root of no leaves
-_AT_ONCE = 1024  # leaves of a subtree that is hashed level by level
+_AT_ONCE = 256  # leaves of a subtree that is hashed level by level
 
 
 def leaf_hash(data: bytes) -> bytes:

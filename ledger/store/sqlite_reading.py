@@ -22,7 +22,7 @@ APPLICATION_ID = 0x534C414C  # "SLAL"
 LOCK_SECONDS = 30
 PAUSE = 0.002  # seconds, between two looks whether a writer still holds the file
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
-AT_ONCE = 500
+AT_ONCE = 128  # rows: what is looked at together stays near the processor
 
 TABLE = """CREATE TABLE stored_events (
     rowid INTEGER PRIMARY KEY,

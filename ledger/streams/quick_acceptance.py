@@ -37,8 +37,9 @@ _IDENTIFIER = re.compile(REFERENCE)
 _STREAM = re.compile(rf"[a-z]{{1,20}}:[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")  # quicker than with its dots
 _CUT = re.compile(rb'"(?:,"actor":"[^"\\]*")?(,"commandid":"([\x21\x23-\x5b\x5d-\x7e]{1,400})"),"data":')
 is_command_id = re.compile(r"[\x21-\x7e]{1,400}").fullmatch
-# A state begins with two instants: a day, a minute and a second that were seen in a valid one are right in any other.
-_pieces = struct.Struct("20s6s3s29s6s3s").unpack_from
+# A state begins with two instants: what was seen in a valid one up to an hour, or past it, is right in any other.
+_pieces = struct.Struct("23s6s32s6s").unpack_from
+_HOURS = [f"{hour:02d}:".encode() for hour in range(24)]
 _SEEN: set[bytes] = set()
 _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 _STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "omit_defaults": True, "kw_only": True, "gc": False}
@@ -89,7 +90,7 @@ class Following:
 
     doubtful: those that began here and are not beyond doubt, each with the position of the first entry that is not;
     such a stream is followed no further, and nothing is said of it. Beside what `accepts` cannot tell, it is one with a
-    fact that happened before the one ahead of it. earlier: streams that began before, each with the position of its
+    fact that happened before two others ahead of it. earlier: streams that began before, each with the position of its
     first entry here; nothing is said of them either. command_ids: with their positions, of entries beyond doubt.
     """
 
@@ -103,15 +104,17 @@ class Following:
         """Return the streams that are beyond doubt."""
         return (stream for stream, head in self._heads.items() if head is not None)
 
-    def follow(self, rows: Iterable[tuple[int, str, int, str, bytes, Any]]) -> None:
+    def follow(self, rows: Iterable[tuple[int, str, int, str, bytes, Any]], recorded_at: Iterable[bytes]) -> None:
         """Let more entries go by: position, stream, version, name, state, and anything."""
         heads, seen, said_early = self._heads, _SEEN.issuperset, _is_too_early
-        for position, stream, version, name, state, _ in rows:
+        for (position, stream, version, name, state, _), recorded in zip(rows, recorded_at, strict=True):
             head = heads.get(stream, _UNSEEN)
             if head is None:
                 continue
             try:
-                expected, here, last, known = head if head is not _UNSEEN else (1, _BEGIN, b"", _known_of(stream))
+                expected, known, here, last, fact_before, before, last_before = (
+                    head if head is not _UNSEEN else (1, _known_of(stream), _BEGIN, b"", None, _BEGIN, b"")
+                )
                 if version != expected:
                     raise ValueError(version)
                 reading, fact, command_id = known[name], None, ""
@@ -120,9 +123,15 @@ class Following:
                 if fact is None:
                     fact, command_id = _said(reading, state)
                 at = state[_TIME]
-                if at < last or (at > state[_RECORDED_AT] and said_early(state)):
+                if at > recorded and said_early(state):
                     raise ValueError(at)
-                heads[stream] = (version + 1, here[fact], at, known)
+                if at >= last:
+                    heads[stream] = (version + 1, known, here[fact], at, fact, here, last)
+                elif at >= last_before:
+                    between = before[fact]
+                    heads[stream] = (version + 1, known, between[fact_before], last, fact_before, between, at)
+                else:
+                    raise ValueError(at)
                 if command_id:
                     self.command_ids.append((position, command_id))
             except _DOUBTS:
@@ -159,9 +168,18 @@ def _read(reading: _Reading, state: bytes) -> tuple[Any, str]:
         raise ValueError(state)
     if len(reading.tails) < _MOST_KNOWN and command_id == (found.commandid or ""):
         reading.tails[tail] = fact
-    if len(_SEEN) < _MOST_KNOWN:
-        _SEEN.update(_pieces(state))
+    _see(*_pieces(state))
     return fact, found.commandid or ""
+
+
+def _see(hour: bytes, past: bytes, recorded_hour: bytes, recorded_past: bytes) -> None:
+    """Remember the pieces of two instants that are valid: all hours of a day at once."""
+    if len(_SEEN) > _MOST_KNOWN:
+        _SEEN.clear()
+    for piece in (hour, recorded_hour):
+        if piece not in _SEEN:
+            _SEEN.update(piece[:-3] + other for other in _HOURS)
+    _SEEN.update((past, recorded_past))
 
 
 def _cut(state: bytes) -> tuple[bytes, str]:
@@ -215,8 +233,10 @@ class _Place(dict[Any, "_Place"]):
 
 _place = cache(_Place)
 _BEGIN = _place(cases.State())
-_Head = tuple[int, _Place, bytes, dict[str, "_Reading"]]  # the version to come, where it stands, its latest time
-_UNSEEN: _Head = (0, _BEGIN, b"", {})
+# The version to come, how entries are read; where a case stands, since when, by which fact; where it stood before, and
+# since when.
+_Head = tuple[int, dict[str, "_Reading"], _Place, bytes, Any, _Place, bytes]
+_UNSEEN: _Head = (0, {}, _BEGIN, b"", None, _BEGIN, b"")
 
 
 def _led(facts: list[tuple[bytes, int, Any]]) -> _Place:

@@ -35,9 +35,9 @@ from projections.views.rows import (
 from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, decode, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
-SLICE = 2_000  # cases of one step of a walk; as many as wait if those are more, for each step looks at them
+SLICE = 500  # cases of one step of a walk; as many as wait if those are more, for each step looks at them
 MOST = 8  # processes; SQLite brings ten files together at most
-AT_ONCE = 500  # cases that are judged, then written
+AT_ONCE = 32  # cases that are judged, then written
 FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
 Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
