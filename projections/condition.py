@@ -29,7 +29,8 @@ _DECISIONS = ("CreditGranted", "CreditRefused", "CreditRevised")
 class Timeliness:
     """How entries came: how many, how many late and the latest of them, how often recording times ran backwards.
 
-    Positions are 0 for none; `last_recorded` is seconds since 1970, of the latest recording time.
+    Backwards is before the entry ahead, as `verify` says it. Positions are 0 for none; `last_recorded` is seconds since
+    1970, of the latest recording time.
     """
 
     entries: int = 0
@@ -47,7 +48,7 @@ def timeliness(rows: Iterable[Stored]) -> Timeliness:
 
     Raises LedgerBroken at the first one whose times cannot be read.
     """
-    found, tolerance = Timeliness(), CLOCK_TOLERANCE // SECOND
+    found, ahead, tolerance = Timeliness(), 0, CLOCK_TOLERANCE // SECOND
     for row in rows:
         position, state = row[0], row[4]
         try:
@@ -60,10 +61,11 @@ def timeliness(rows: Iterable[Stored]) -> Timeliness:
             found.late += 1
             if recorded - happened > found.latest_by_seconds:
                 found.latest_by_seconds, found.latest = recorded - happened, position
-        if recorded < found.last_recorded:
+        if recorded < ahead:
             found.backwards += 1
             found.first_backwards = found.first_backwards or position
-            found.backwards_by_seconds = max(found.backwards_by_seconds, found.last_recorded - recorded)
+            found.backwards_by_seconds = max(found.backwards_by_seconds, ahead - recorded)
+        ahead = recorded
         found.last_recorded = max(found.last_recorded, recorded)
     return found
 

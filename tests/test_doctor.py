@@ -422,14 +422,17 @@ def test_late_entries_and_clocks_that_ran_backwards_are_counted(ledger: Path) ->
     report(ledger, 2, now="2026-02-02T09:00:00Z", at="2026-02-02T08:55:00Z")
     report(ledger, 3, now="2026-02-02T09:00:00Z", at="2026-02-02T08:00:00Z")
     report(ledger, 4, now="2026-02-01T23:00:00Z")
+    report(ledger, 5, now="2026-02-01T23:30:00Z")
 
     rows = told(ledger, now="2026-02-02T09:00:00Z")
 
     late = json.loads(do(ledger, "--json", "log", "--late").stdout)
-    assert rows["late entries"][0]["found"].startswith(f"{len(late)} of 5, at most {late[0]['late_by_seconds']} s")
+    assert rows["late entries"][0]["found"].startswith(f"{len(late)} of 6, at most {late[0]['late_by_seconds']} s")
     found = rows["recording times"][0]
     assert found["status"] == "warning"
     assert found["found"] == "ran backwards 1 times, at most 36000 s, first at entry 5"
+    checks = {c["check"]: c for c in json.loads(do(ledger, "--json", "verify").stdout)["checks"]}
+    assert (checks["recording_times"]["count"], checks["recording_times"]["outcome"]) == (1, "said")
     ahead = told(ledger, now="2026-02-02T08:00:00Z")
     assert statuses(ahead)["recording times"] == "warning"
 
