@@ -354,6 +354,8 @@ def test_a_checkpoint_of_another_key_is_told_where_the_key_is_known(db: Path, tm
     assert outcome(alone, "signatures") == "not_checked"
     assert any("--vkey" in line for line in alone["unknown"])
     assert first(found) == (None, "other_key")
+    said = do(db, "verify", *given, "--vkey", str(KEY.verifier()), code=4)
+    assert "a new key" in said.stderr.splitlines()[-1]
     both = verified(db, *given, "--vkey", str(KEY.verifier()), "--vkey", str(OTHER.verifier()))
     assert outcome(both, "signatures") == "holds"
 

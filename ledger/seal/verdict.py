@@ -108,6 +108,9 @@ class Verdict:
         first = self.first_bad
         if first is None:
             return None
+        if first.attack == "other_key":
+            todo = "if whoever keeps the ledger has a new key, let them hand it to you, and name it too (--vkey)"
+            return LedgerBroken(where, f"{first.title}: {first.what}", todo)
         if first.position is None:
             return damaged(where, f"{first.title}: {first.what}")
         what = "; ".join(f.what for f in self.findings.ordered() if f.position == first.position)
