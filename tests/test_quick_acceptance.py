@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from ledger.seal.by_stream import readmitted
 from ledger.store.reading import Stored
 from ledger.streams import cases
-from ledger.streams.quick_acceptance import accepts, is_stream
+from ledger.streams.identifiers import is_stream
+from ledger.streams.quick_acceptance import accepts
 from ledger.values import StreamId
 from tests.benchmarks import history
 

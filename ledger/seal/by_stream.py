@@ -17,7 +17,8 @@ from ledger.seal.findings import Finding, Findings
 from ledger.store.mapper import from_state, to_state
 from ledger.store.reading import Stored
 from ledger.streams.acceptance import Stream
-from ledger.streams.quick_acceptance import accepts, is_stream
+from ledger.streams.identifiers import is_stream
+from ledger.streams.quick_acceptance import accepts
 from ledger.values import CommandId, Identifier
 
 EVERY_STREAM = ("", "\U0010ffff")

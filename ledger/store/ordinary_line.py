@@ -16,7 +16,7 @@ from ledger.entry import Fact, Line, parsed_event
 from ledger.errors import BadLine
 from ledger.events import Event
 from ledger.instants import instant, stamp
-from ledger.streams.quick_acceptance import IDENTIFIERS, is_command_id, is_stream
+from ledger.streams.identifiers import IDENTIFIERS, is_command_id, is_stream
 from ledger.text import MAX_DEPTH, strict_json
 
 _REMEMBERED = 4096  # of a kind: those that come again come soon
