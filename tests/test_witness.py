@@ -194,6 +194,19 @@ def test_a_state_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
     assert sorted(x.name for x in tmp_path.iterdir()) == ["kept", "link"]
 
 
+def test_beside_what_is_no_state_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("another file\n")
+    (tmp_path / "device").symlink_to("/dev/null")
+
+    for name in ("folder", "text", "device"):
+        with pytest.raises(BadNote):
+            witness.check(tmp_path / name, Request(*signed(100)), KEY, None, SEEN_AT, "x")
+
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["device", "folder", "text"]
+    assert not Path("/dev/null.lock").exists()
+
+
 def test_a_checkpoint_may_end_in_blank_lines_and_in_no_carriage_returns() -> None:
     note = str(signed(5)[1]).encode()
 

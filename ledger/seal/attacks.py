@@ -5,14 +5,36 @@ A leaf hash commits to six things. Where five of them are as they were, the sixt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
 
 from ledger.events import EVENTS
 from ledger.seal.findings import MOST, Finding, Findings
-from ledger.seal.leaves import leaf
-from ledger.store.reading import Record, Sealed
+from ledger.seal.leaves import RECORDED_AT, canonical
+from ledger.seal.merkle import leaf_hash
+from ledger.store.reading import Record, Stored
 
 NEAR = 10_000  # positions and versions that are tried
+
+
+class _Commitment(NamedTuple):
+    """What a leaf hash commits to. A state may be large: it is hashed once."""
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    recorded_at: str
+    payload: str
+
+    def leaf(self) -> bytes:
+        return leaf_hash(canonical(*self))
+
+
+def _commitment(row: Stored) -> _Commitment:
+    state = row[4]
+    return _Commitment(*row[:4], state[RECORDED_AT].decode("ascii", "replace"), sha256(state).hexdigest())
 
 
 def named(record: Record, changed: Sequence[int], sealed_up_to: int) -> Findings:
@@ -22,29 +44,30 @@ def named(record: Record, changed: Sequence[int], sealed_up_to: int) -> Findings
     leaves that were changed.
     """
     some = changed[:MOST]
-    leaves = {p: next(record.leaves(p, p - 1)) for p in some}
-    entries: dict[int, Sealed] = {row[0]: (*row, leaves[row[0]]) for row in record.at(some)}
-    found = [Finding(p, "leaves", *_attack(entries[p], entries, sealed_up_to)) for p in some]
+    entries = [(_commitment(row), next(record.leaves(row[0], row[0] - 1))) for row in record.at(some)]
+    found = [Finding(now.position, "leaves", *_attack(now, kept, entries, sealed_up_to)) for now, kept in entries]
     return Findings(found, {"leaves": len(changed)} if changed else {})
 
 
-def _attack(entry: Sealed, others: dict[int, Sealed], sealed_up_to: int) -> tuple[str, str]:
-    position, stream, version, name, state, kept = entry
+def _attack(
+    now: _Commitment, kept: bytes, others: Iterable[tuple[_Commitment, bytes]], sealed_up_to: int
+) -> tuple[str, str]:
+    position = now.position
     if position <= sealed_up_to:
         return "changed_leaf", "the leaf hash kept with it was changed; the entry is as a checkpoint says"
-    for other, (_, *content, moved) in others.items():
-        crossed = {leaf(position, *content), leaf(other, stream, version, name, state)}  # type: ignore[arg-type]
-        if other != position and crossed == {kept, moved}:
-            return "swapped_entries", f"it and entry {other} changed places"
+    for other, moved in others:
+        crossed = {other._replace(position=position).leaf(), now._replace(position=other.position).leaf()}
+        if other.position != position and crossed == {kept, moved}:
+            return "swapped_entries", f"it and entry {other.position} changed places"
     for was in range(max(1, position - NEAR), position + NEAR):
-        if leaf(was, stream, version, name, state) == kept:
+        if now._replace(position=was).leaf() == kept:
             how = "one ahead of it was deleted" if was > position else "one was put in ahead of it"
             return "moved_entry", f"it was recorded as entry {was}: {how}, and the positions were given anew"
-    for was_name in EVENTS:
-        if leaf(position, stream, version, was_name, state) == kept:
-            return "changed_name", f"it was recorded as {was_name}, and now says {name}"
-    for was_version in range(1, NEAR):
-        if leaf(position, stream, was_version, name, state) == kept:
-            return "changed_version", f"it was recorded as version {was_version}, and now says {version}"
+    for name in EVENTS:
+        if now._replace(name=name).leaf() == kept:
+            return "changed_name", f"it was recorded as {name}, and now says {now.name}"
+    for version in range(1, NEAR):
+        if now._replace(version=version).leaf() == kept:
+            return "changed_version", f"it was recorded as version {version}, and now says {now.version}"
     what = "it is not what its leaf hash was made of: bytes, recording time or stream were changed, or it was put in"
     return "changed_entry", what

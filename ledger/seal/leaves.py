@@ -11,16 +11,22 @@ from ledger import instants
 RECORDED_AT = slice(instants.RECORDED_AT[0] - 1, sum(instants.RECORDED_AT) - 1)
 
 
-def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
-    """Return the canonical JSON that an entry's leaf hash is taken of.
+def canonical(position: int, stream: str, version: int, name: str, recorded_at: str, payload: str) -> bytes:
+    """Return the canonical JSON that a leaf hash is taken of; payload: the SHA-256 of the stored state, in hex.
 
-    Its keys are sorted and its values are ASCII without escapes, so these are the bytes of RFC 8785 too. The stored
-    state goes in by its SHA-256, and with it the time, the actor, the command id and the data.
+    Its keys are sorted and its values are ASCII without escapes, so these are the bytes of RFC 8785 too. With the state
+    go in the time, the actor, the command id and the data.
     """
     return (
-        f'{{"name":"{name}","payload":"{sha256(state).hexdigest()}","position":{position},'
-        f'"recorded_at":"{state[RECORDED_AT].decode("ascii", "replace")}","stream":"{stream}","version":{version}}}'
+        f'{{"name":"{name}","payload":"{payload}","position":{position},'
+        f'"recorded_at":"{recorded_at}","stream":"{stream}","version":{version}}}'
     ).encode()
+
+
+def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
+    """Return the canonical JSON that an entry's leaf hash is taken of."""
+    recorded_at = state[RECORDED_AT].decode("ascii", "replace")
+    return canonical(position, stream, version, name, recorded_at, sha256(state).hexdigest())
 
 
 def leaf(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:

@@ -147,6 +147,7 @@ def check(
     what `accepted` refuses changes nothing. A link is followed, to one state and one lock.
     """
     path = path.resolve()
+    seen(path)  # beside a file that is no state nothing is made
     with _alone(path):
         last = seen(path)
         found = accepted(last, asked, key, where)
