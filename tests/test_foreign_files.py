@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sqlite3
@@ -16,8 +17,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import app
+from ledger.errors import LedgerBroken
 from ledger.store.reading import FORMAT
-from ledger.store.sqlite_reading import APPLICATION_ID, TABLE
+from ledger.store.sqlite_reading import APPLICATION_ID, TABLE, check_is_ledger
 from projections.views.place import APPLICATION_ID as VIEWS_ID
 from tests.support import do
 
@@ -116,6 +118,22 @@ def test_another_table_in_the_place_of_the_entries_is_damage(name: str, ledger: 
 
     assert [asked(ledger, *command.split()).exit_code for command in COMMANDS] == [4] * len(COMMANDS)
     assert ledger.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs a list of the open files: /proc/self/fd")
+def test_a_file_that_is_refused_does_not_stay_open(ledger: Path) -> None:
+    _attack(ledger, SCHEMAS["a view"])
+    gc.collect()
+    gc.disable()  # a connection refers to itself
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            with pytest.raises(LedgerBroken):
+                check_is_ledger(ledger)
+
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
 
 
 def test_a_schema_that_cannot_be_parsed_is_damage(ledger: Path) -> None:

@@ -41,6 +41,7 @@ from ledger.store.sqlite_reading import (
     TABLE,
     distrust,
     is_half_done,
+    kept_if_sound,
     undo,
     uri,
 )
@@ -234,13 +235,14 @@ class _LedgerPool(SQLiteConnectionPool):
             cached_statements=64,
             timeout=self.lock_timeout or LOCK_SECONDS,
         )
-        if "mode=ro" not in self.db_name:
-            # a draft has no log beside it: what closing it cannot bring over into the one file would be lost
-            wal = has_wal_fix(sqlite3.sqlite_version_info) and "mode=rwc" not in self.db_name
-            connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
-        connection.execute("PRAGMA recursive_triggers = ON")
-        distrust(connection)
+        with kept_if_sound(connection):
+            if "mode=ro" not in self.db_name:
+                # a draft has no log beside it: what closing it cannot bring over into the one file would be lost
+                wal = has_wal_fix(sqlite3.sqlite_version_info) and "mode=rwc" not in self.db_name
+                connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
+                connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
+            connection.execute("PRAGMA recursive_triggers = ON")
+            distrust(connection)
         connection.row_factory = sqlite3.Row
         return _LedgerConnection(connection, self.path, self.max_age)
 

@@ -118,12 +118,23 @@ def _looked_into(path: Path) -> sqlite3.Connection:
             raise
         undo(path)
         connection = _opened(path, "ro", 0)
-    if connection.execute(_COMPUTED).fetchone():
-        raise damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
-    [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
-    if last not in ("integer", "null"):
-        raise damaged(str(path), "its positions are no whole numbers")
+    with kept_if_sound(connection):
+        if connection.execute(_COMPUTED).fetchone():
+            raise damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
+        [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
+        if last not in ("integer", "null"):
+            raise damaged(str(path), "its positions are no whole numbers")
     return connection
+
+
+@contextlib.contextmanager
+def kept_if_sound(connection: sqlite3.Connection) -> Iterator[None]:
+    """Close a connection when something is wrong with it: it refers to itself, and would stay open for a while."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _wait(connection: sqlite3.Connection, seconds: float) -> None:
@@ -189,8 +200,9 @@ def _check_header(path: Path) -> None:
 
 def _opened(path: Path, mode: str, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri(path, mode), uri=True, timeout=patience, isolation_level=None)
-    distrust(connection)
-    connection.execute("PRAGMA cache_size = -65536")  # the first to look into the file
+    with kept_if_sound(connection):
+        distrust(connection)
+        connection.execute("PRAGMA cache_size = -65536")  # the first to look into the file
     return connection
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tzdata import IANA_VERSION
 
 from ledger.store.reading import Reader, Stored
-from ledger.store.sqlite_reading import distrust
+from ledger.store.sqlite_reading import distrust, kept_if_sound
 from projections.grounds import Clock, Grounds
 from projections.views.tables import FORMAT, INDEXES, SCHEMA, Damaged, encode, sealed, unsealed
 
@@ -83,15 +83,12 @@ def opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
     )
-    try:
+    with kept_if_sound(connection):
         connection.execute("PRAGMA synchronous = NORMAL")
         distrust(connection)
         made = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         if sorted(sql for (sql,) in made) != sorted((*SCHEMA, *INDEXES)):
             raise Damaged("they are not in the tables that this program makes")
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
