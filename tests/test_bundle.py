@@ -72,6 +72,35 @@ def resummed(files: dict[str, bytes]) -> dict[str, bytes]:
     return rest | {"SHA256SUMS": sums(rest)}
 
 
+@pytest.mark.parametrize("name", ["basis-1.txt", "basis-9999.txt"])
+def test_a_proof_that_nothing_in_the_bundle_asks_for_is_refused(made: Bundle, name: str) -> None:
+    [basis] = [data for kept, data in made.files().items() if kept.startswith("basis-")][:1]
+
+    for data in (basis, b""):
+        with pytest.raises(LedgerBroken, match=name):
+            opened(resummed(made.files() | {name: data}))
+
+
+def test_a_key_that_signed_nothing_is_not_in_a_bundle(made: Bundle, unwitnessed: Bundle) -> None:
+    stripped = made.files() | {"checkpoint.txt": unwitnessed.files()["checkpoint.txt"]}
+    stripped |= {name: data for name, data in unwitnessed.files().items() if name.startswith("earlier-")}
+
+    with pytest.raises(LedgerBroken, match="has signed none of the checkpoints"):
+        opened(resummed(stripped))
+    with pytest.raises(BadNote, match="has signed none of the checkpoints"):
+        bundle(keys=(*KEYS, OTHER.verifier()))
+
+
+def test_a_witness_whose_key_is_given_and_who_did_not_sign_is_named(unwitnessed: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "claim.zip"
+    path.write_bytes(packing.packed(unwitnessed.files()))
+
+    both = ("--as-of", NOW, "verify", "--vkey", str(KEYS[0]), "--vkey", str(KEYS[1]))
+
+    assert json.loads(do(path, "--json", *both).stdout)["not_signed_by"] == [str(KEYS[1])]
+    assert f"not signed by {KEYS[1]}" in do(path, *both).stdout
+
+
 def test_what_is_opened_is_what_was_made(made: Bundle) -> None:
     found = opened(made.files())
 

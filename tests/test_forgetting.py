@@ -209,6 +209,23 @@ def test_a_key_that_sealed_elsewhere_is_not_forgotten_here(db: Path, tmp_path: P
     assert log(db, "incident:S-1")[0]["data"]["summary"] == SAID
 
 
+def test_a_summary_under_another_customers_key_is_not_said_to_be_out_of_reach(db: Path) -> None:
+    do(db, "privacy", "on", "delta")
+    case = ("--customer", "delta", "--service", "licence", "--channel", "web")
+    do(db, "record", "IncidentReported", "incident:Q-1", *case, "--summary", "of delta", "--at", "2026-02-01T08:00:00Z")
+    data = json.dumps({"customer": "nordlys", "service": "licence", "channel": "web"})
+    right = ("--version", "1", "--time", "2026-02-01T08:00:00Z", "--data", data, "--reason", "whose it is")
+    do(db, "record", "EntryCorrected", "incident:Q-1", *right)
+    [reported, _] = log(db, "incident:Q-1")
+
+    done = do(db, "--json", "forget", "nordlys", "--yes", code=1)
+
+    assert json.loads(done.stdout)["sealed_under_others"] == [reported["position"]]
+    assert "1 are sealed under the key of delta" in done.stderr
+    do(db, "--json", "forget", "delta", "--yes")
+    assert json.loads(do(db, "--json", "forget", "nordlys", "--yes").stdout)["sealed_under_others"] == []
+
+
 def test_other_customers_stay_readable(db: Path) -> None:
     do(db, "privacy", "on", "beta")
     do(

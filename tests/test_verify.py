@@ -360,6 +360,29 @@ def test_a_checkpoint_of_another_key_is_told_where_the_key_is_known(db: Path, tm
     assert outcome(both, "signatures") == "holds"
 
 
+@pytest.mark.parametrize("size", [HALF, ALL, ALL + 9])
+def test_a_checkpoint_that_no_given_key_signed_accuses_no_entry(db: Path, tmp_path: Path, size: int) -> None:
+    note = str(OTHER.sign(checkpoints.Checkpoint("other.example/log", size, bytes(32)).note()))
+    (tmp_path / "checkpoint").write_text(note)
+    given = ("--checkpoint", str(tmp_path / "checkpoint"))
+
+    found = verified(db, *given, "--vkey", str(KEY.verifier()), code=4)
+    assert [(f["position"], f["attack"]) for f in found["findings"]] == [(None, "other_key")]
+    accused = verified(db, *given, code=4)
+    assert accused["first_bad"]["what"].endswith(
+        f"it is of other.example/log, those here of {KEY.name}: is it of this ledger?"
+    )
+
+
+def test_a_checkpoint_of_no_entries_has_one_root(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text(str(KEY.sign(checkpoints.Checkpoint(KEY.name, 0, bytes(32)).note())))
+
+    found = verified(db, "--checkpoint", str(tmp_path / "checkpoint"), code=4)
+
+    assert first(found) == (None, "changed_checkpoint")
+    assert found["first_bad"]["what"].endswith("has another root than a tree of no entries")
+
+
 def test_after_a_change_of_keys_the_new_one_is_enough(db: Path) -> None:
     """Up to the last checkpoint that it signed: an id beside its signature anybody can add, and go on from there."""
     new = Signer("example.com/new", bytes(range(3, 35)))
@@ -383,7 +406,8 @@ def test_a_witness_alone_says_nothing_of_the_ledger(db: Path, tmp_path: Path) ->
 
     found = verified(db, "--vkey", key)
     assert outcome(found, "signatures") == "not_checked"
-    assert ["none of the keys given is a log's" in x for x in found["remarks"]] == [True]
+    assert ["none of the keys given is a log's" in x for x in found["remarks"]] == [True, False]
+    assert found["remarks"][1] == f"none of the checkpoints is signed by {key}"
     note = checkpoints.read(sealed(db, ALL).encode(), "x")[1]
     (tmp_path / "cosigned").write_text(str(seen.cosign(note, 1_780_000_000)))
     assert outcome(verified(db, "--vkey", key, "--checkpoint", str(tmp_path / "cosigned")), "signatures") == "holds"

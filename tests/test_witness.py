@@ -181,6 +181,19 @@ def test_no_entries_have_one_root() -> None:
         witness.accepted(None, Request(other, LOG.sign(other.note())), KEY, "x")
 
 
+def test_a_state_that_is_not_as_it_was_written_is_told_from_a_fork(tmp_path: Path) -> None:
+    path = tmp_path / "acme.state"
+    witness.check(path, Request(*signed(100)), KEY, None, SEEN_AT, "x")
+    whole = path.read_text()
+
+    for line, other in ((2, "50"), (3, b64encode(bytes(32)).decode()), (0, str(NEW.verifier()))):
+        lines = whole.splitlines(keepends=True)
+        lines[line] = f"{other}\n"
+        path.write_text("".join(lines))
+        with pytest.raises(BadNote, match="not as it was written|bad signature|does not fit"):
+            witness.check(path, Request(*signed(100)), None, None, SEEN_AT, "x")
+
+
 def test_a_state_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     target, link = tmp_path / "kept" / "acme.state", tmp_path / "link"

@@ -153,7 +153,8 @@ def bundled(
     """Return the bundle of a decision: the entries at some positions, proven by the largest of some checkpoints.
 
     keys: the log's first; signatures of others are left out. Raises BadNote for a checkpoint that the log's key did not
-    sign, LedgerError when none covers the decision, LedgerBroken when the ledger does not lead to one of them.
+    sign and for a key that signed none, LedgerError when none covers the decision, LedgerBroken when the ledger does
+    not lead to one of them.
     """
     by_size: dict[int, tuple[Checkpoint, Note]] = {}
     for checkpoint, note in notes:
@@ -163,6 +164,10 @@ def bundled(
             what = f"two checkpoints of {checkpoint.size} entries that differ: a fork, both signed by the log's key"
             raise LedgerBroken(where, what, "keep both, and look at all of the ledger: sla-ledger verify")
         by_size[checkpoint.size] = checkpoint, _signed(before[1].signed(*kept.signatures), keys, where)
+    silent = next((key for key in keys if not any(key.verified(note) for _, note in by_size.values())), None)
+    if silent is not None:
+        todo = "give the checkpoint that it cosigned (--checkpoint), or do not name it"
+        raise BadNote(where, f"{silent} has signed none of the checkpoints", todo)
     last, note = by_size[max(by_size)]
     leaves = leaves_of(rows, last, where)
     found = proven(rows, leaves, last, positions, where)

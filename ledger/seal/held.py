@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ledger.seal import checkpoints
 from ledger.seal.by_position import Walk
@@ -68,8 +68,12 @@ def kept(rows: Sequence[tuple[int, str]], findings: Findings) -> list[Held]:
     return found
 
 
-def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: Findings) -> list[str]:
-    """Find the checkpoints that none of the keys has signed; return what is to be said of those that others vouch for.
+def check_signatures(
+    held: Sequence[Held], keys: Sequence[Verifier], findings: Findings
+) -> tuple[list[str], list[Held]]:
+    """Find the checkpoints that none of the keys has signed; return what is to be said beside, and those that count.
+
+    One from outside that no key signed could be anybody's: it says nothing of the entries.
 
     A note names keys by their ids alone. So what another key signed cannot be checked, and is let pass only up to the
     largest size that a given key signed: its entries are the beginning of those. Where no key is a log's, nothing is
@@ -82,6 +86,7 @@ def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: F
         except BadNote as error:
             what = f"{one.name} is not what was signed: {error.where}: {error.what}"
             findings.add(Finding(None, "signatures", "changed_checkpoint", what))
+    counted = [one for one in held if one in sound or not one.is_outside]
     up_to, beside = max((one.checkpoint.size for one in sound), default=0), dict[str, Held]()
     for one in sound:
         beside |= dict.fromkeys(_ids(one), one)
@@ -96,7 +101,9 @@ def check_signatures(held: Sequence[Held], keys: Sequence[Verifier], findings: F
         else:
             what = f"{one.name} is signed by none of the given keys, but by {names}"
             findings.add(Finding(None, "signatures", "other_key", what))
-    return remarks
+    ids = {(s.name, s.key_id) for one in sound for s in one.note.signatures}
+    remarks += [f"none of the checkpoints is signed by {key}" for key in keys if (key.name, key.key_id) not in ids]
+    return remarks, counted
 
 
 def _ids(one: Held) -> list[str]:
@@ -116,18 +123,31 @@ def check_tree(held: Sequence[Held], walk: Walk, last: int, findings: Findings) 
         check = "given_checkpoints" if one.is_outside else "kept_checkpoints"
         if size > last:
             what = (
-                f"{one.name} says that there were {size} entries, the last is {last}: the tail was cut off, or this is"
+                f"{one.name} says that there were {size} entries, the last is {last}: the tail was cut off, some were"
             )
-            findings.add(Finding(last + 1, check, "cut_or_stale", f"{what} a copy from before"))
+            what += f" taken out and the rest numbered anew, or this is a copy from before{_another(one, held)}"
+            findings.add(Finding(last + 1, check, "cut_or_stale", what))
+        elif not size and root != one.checkpoint.root:
+            what = f"{one.name} has another root than a tree of no entries"
+            findings.add(Finding(None, check, "changed_checkpoint", what))
         elif root is None:
             what = f"{one.name} cannot be compared: an entry is missing before"
             findings.add(Finding(None, check, "missing_entry", what))
         elif root != one.checkpoint.root:
             agreed = max((s for s in true if s < size), default=0)
             suspects = (f.position for f in findings.listed if f.position and agreed < f.position <= size)
-            findings.add(_differing(one, check, walk, agreed, min(suspects, default=agreed + 1)))
+            found = _differing(one, check, walk, agreed, min(suspects, default=agreed + 1))
+            findings.add(replace(found, what=found.what + _another(one, held)))
     _find_two_views(held, findings)
     return max(true, default=0)
+
+
+def _another(one: Held, held: Sequence[Held]) -> str:
+    """Return what to add of a checkpoint that names another log than all that the ledger keeps."""
+    origins = {x.checkpoint.origin for x in held if not x.is_outside}
+    if not one.is_outside or not origins or one.checkpoint.origin in origins:
+        return ""
+    return f"; it is of {one.checkpoint.origin}, those here of {', '.join(sorted(origins))}: is it of this ledger?"
 
 
 def _differing(one: Held, check: str, walk: Walk, agreed: int, first: int) -> Finding:

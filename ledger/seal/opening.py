@@ -148,6 +148,10 @@ def _check_checkpoints(bundle: Bundle, where: str) -> None:
     """Check every signature, and that the log of the last checkpoint continues those of the others."""
     last = bundle.checkpoint
     _check_signed(last, bundle.note, bundle.keys, f"{where}: checkpoint.txt")
+    notes = [bundle.note, *(x.note for x in bundle.earlier)]
+    silent = next((key for key in bundle.keys if not any(key.verified(note) for note in notes)), None)
+    if silent is not None:
+        raise bad(where, f"vkeys.txt: {silent} has signed none of the checkpoints")
     for x in bundle.earlier:
         _check_signed(x.checkpoint, x.note, bundle.keys, f"{where}: {x.name}")
         if x.checkpoint.origin != last.origin:
@@ -163,6 +167,8 @@ def _check_checkpoints(bundle: Bundle, where: str) -> None:
             raise bad(
                 where, f"basis-{size}.txt: the log does not continue the one of {size} entries that was decided on"
             )
+    if proofs:
+        raise bad(where, f"basis-{min(proofs)}.txt: no decision in the bundle was made on {min(proofs)} entries")
 
 
 def _continues(last: Checkpoint, size: int, root: bytes, proof: tuple[bytes, ...]) -> bool:

@@ -56,8 +56,8 @@ def verified(
     findings.add_all(doubts)
     if address is not None:
         _find_gaps(walk, findings)
-    findings.add_all(named(record, walk.changed, holding.check_tree(held, walk, last, findings)))
-    vouched = holding.check_signatures(held, keys, findings) if keys else ()
+    vouched, counted = holding.check_signatures(held, keys, findings) if keys else ([], held)
+    findings.add_all(named(record, walk.changed, holding.check_tree(counted, walk, last, findings)))
     return Verdict(last, address is None, walk, kept, given, keys, findings, vouched)
 
 

@@ -135,7 +135,11 @@ def seen(path: Path) -> Seen | None:
 def remembered(data: bytes, where: str) -> Seen:
     """Return what the bytes of a state file say: the log's key in the first line, then the checkpoint seen last."""
     key, _, note = data.partition(b"\n")
-    return Seen(verifier(key.decode("utf-8", "replace"), where), *checkpoints.read(note, where))
+    found = Seen(verifier(key.decode("utf-8", "replace"), where), *checkpoints.read(note, where))
+    if found.key.verified(found.note) is None:
+        todo = "restore it from a copy; to begin anew, name another file, and the log's key as you know it"
+        raise BadNote(where, "not as it was written: its checkpoint is not signed by the key that it begins with", todo)
+    return found
 
 
 def check(

@@ -315,7 +315,7 @@ class FileReader:
         """
         [found] = next(self._read("PRAGMA integrity_check(1)"))
         if found != "ok":
-            raise damaged(str(self.path), f"the file is damaged: {found}")
+            raise damaged(str(self.path), f"the file is damaged: {' '.join(found.split())}")
 
     def close(self) -> None:
         """Close the file."""

@@ -165,6 +165,7 @@ def bundle_verdict(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str
         "origin": made.checkpoint.origin,
         "size": made.checkpoint.size,
         "signed_by": [str(key) for key in made.keys if key.verified(made.note) is not None],
+        "not_signed_by": [str(key) for key in keys if key.verified(made.note) is None],
         "earlier": [x.checkpoint.size for x in made.earlier],
         "given_checkpoints": compared,
         "result": found["result"],
@@ -213,9 +214,10 @@ def _told(found: dict[str, Any], made: Bundle, compared: Sequence[dict[str, Any]
     earlier = f", and continues those of {', '.join(map(str, found['earlier']))}" if found["earlier"] else ""
     lines = [
         f"{made.claim}: entry {made.decision} of {found['origin']}: {found['result']}",
-        f"{found['entries']} entries: each is as its leaf says, in the tree, and accepted by its stream",
+        f"{found['entries']} of {found['size']} entries: each is as its leaf says, in the tree, accepted by its stream",
         f"the checkpoint of {found['size']} entries is signed by {', '.join(found['signed_by'])}{earlier}",
     ]
+    lines += [f"not signed by {key}" for key in found["not_signed_by"]]
     for x in compared:
         told = "consistent with it" if x["is_consistent"] else "not compared: ask for a bundle made with it"
         lines.append(f"{x['file']}, of {x['size']} entries: {told}")

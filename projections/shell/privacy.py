@@ -103,8 +103,9 @@ def forget(
     holder, by = identifier_of(customer, "CUSTOMER"), identifier_of(actor or default_actor(), "--actor")
     Ledger(scope.path, "ro").close()  # there is one
     keys = KeyFile(scope.keys)
-    trail = [t for t in keys.trail() if t.holder == holder]
-    found = _summaries(scope, holder, [t.id for t in trail])
+    every = keys.trail()
+    trail = [t for t in every if t.holder == holder]
+    found = _summaries(scope, holder, every)
     if not trail:
         raise _nothing_to_destroy(scope, holder, found)
     if any(t.destroyed_at is None for t in trail):
@@ -121,9 +122,10 @@ def forget(
         " imports set rejects aside: destroy those too",
     ]
     told = {"forgotten": found.sealed, "sealed_elsewhere": found.elsewhere, "still_readable": found.plain}
+    told |= {"sealed_under_others": sorted(found.others)}
     output.thing(scope, _row(last) | told, lines)
-    if found.plain or found.elsewhere:
-        todo = "no entry can be changed: restrict who reads the ledger, and forget where other keys are"
+    if found.plain or found.others or found.elsewhere:
+        todo = "no entry can be changed: restrict who reads the ledger, and forget those whose keys they are, and there"
         raise LedgerError(f"{shown(scope.db)}: {holder}", found.left(), todo)
 
 
@@ -156,21 +158,27 @@ def _row(trail: Trail) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Found:
-    """The positions of a customer's summaries: sealed by its keys, sealed by keys that were never here, in plain."""
+    """The positions of a customer's summaries: sealed by its keys, by others' that are here, by none here, in plain."""
 
     sealed: list[int] = field(default_factory=list)
+    others: dict[int, str] = field(default_factory=dict)  # by position, whose key it is
     elsewhere: list[int] = field(default_factory=list)
     plain: list[int] = field(default_factory=list)
 
     def left(self) -> str:
         """Return what a destroyed key does not forget."""
         plain = f"{len(self.plain)} summaries are recorded in plain and stay readable: {_positions(self.plain)}"
-        other = f"{len(self.elsewhere)} are sealed under keys that are not here: {_positions(self.elsewhere)}"
-        return "; ".join([plain] * bool(self.plain) + [other] * bool(self.elsewhere))
+        whose = ", ".join(sorted(set(self.others.values())))
+        other = f"{len(self.others)} are sealed under the key of {whose}: {_positions(list(self.others))}"
+        absent = f"{len(self.elsewhere)} are sealed under keys that are not here: {_positions(self.elsewhere)}"
+        left = ((plain, self.plain), (other, self.others), (absent, self.elsewhere))
+        return "; ".join(what for what, positions in left if positions)
 
 
-def _summaries(scope: Scope, customer: str, keys: list[str]) -> Found:
-    """Return the summaries of all cases that were ever said to be a customer's. keys: the ids of its own."""
+def _summaries(scope: Scope, customer: str, trail: list[Trail]) -> Found:
+    """Return the summaries of all cases that were ever said to be a customer's. trail: of all keys."""
+    keys = {t.id: t.holder for t in trail if t.destroyed_at is None}
+    gone = {t.id for t in trail if t.destroyed_at is not None}
     found, sayings = Found(), ((row[1], row[0], _data(row)) for row in _cases(scope))
     for _, of_case in groupby(sayings, key=itemgetter(0)):
         said = [(position, data) for _, position, data in of_case]
@@ -178,8 +186,13 @@ def _summaries(scope: Scope, customer: str, keys: list[str]) -> Found:
             continue
         for position, data in said:
             if (sealed := data.get("sealed_summary")) is not None:
-                is_ours = isinstance(sealed, dict) and sealed.get("key") in keys
-                (found.sealed if is_ours else found.elsewhere).append(position)
+                key = str(sealed.get("key") if isinstance(sealed, dict) else "")
+                if key in gone or keys.get(key) == customer:
+                    found.sealed.append(position)
+                elif key in keys:
+                    found.others[position] = keys[key]
+                else:
+                    found.elsewhere.append(position)
             elif data.get("summary") is not None:
                 found.plain.append(position)
     for positions in (found.sealed, found.elsewhere, found.plain):
@@ -214,6 +227,9 @@ def _data(row: Stored) -> dict[str, Any]:
 
 def _nothing_to_destroy(scope: Scope, customer: str, found: Found) -> LedgerError:
     where = f"{clean(str(scope.keys.keys))}: {customer}"
+    if found.others:
+        todo = "forget those whose keys they are, or leave it: others' summaries go with them"
+        return LedgerError(where, f"there is no key of this customer here; {found.left()}", todo)
     if found.elsewhere:
         todo = "forget it where the key is, or name the key file: SLA_LEDGER_KEYS=FILE"
         return LedgerError(where, f"there is no key of this customer here; {found.left()}", todo)
