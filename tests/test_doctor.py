@@ -418,6 +418,22 @@ def test_others_may_record_and_seal_meanwhile(
     assert {"entries", "checkpoint"}.isdisjoint(statuses(rows))
 
 
+def test_an_index_in_which_entries_are_missing_is_found(ledger: Path) -> None:
+    assert told(ledger)["file"][0]["status"] == "ok"
+    index = "sqlite_autoindex_stored_events_1"
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE other (a TEXT, b INTEGER, UNIQUE (a, b))")
+        connection.execute("PRAGMA writable_schema = ON")
+        [empty] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_other_1'")
+        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (*empty, index))
+        connection.execute("DELETE FROM sqlite_schema WHERE tbl_name = 'other'")
+
+    found = told(ledger, wrong=True)["file"][0]
+
+    assert found["status"] == "wrong"
+    assert "the file is damaged" in found["found"]
+
+
 def test_late_entries_and_clocks_that_ran_backwards_are_counted(ledger: Path) -> None:
     report(ledger, 2, now="2026-02-02T09:00:00Z", at="2026-02-02T08:55:00Z")
     report(ledger, 3, now="2026-02-02T09:00:00Z", at="2026-02-02T08:00:00Z")

@@ -34,10 +34,20 @@ def of_ledger(scope: Scope, key: Path | None) -> Iterator[Row]:
         elif count != last:
             todo = "restore the ledger from a copy: sla-ledger verify tells the first that is missing"
             yield wrong("entries", f"{count} entries, the last is entry {last}: {last - count} are missing", todo)
+        yield from tried("file", lambda: _file(reader))
         yield from _entries(scope, reader)
         yield from tried("summary keys", lambda: _sealed_under(scope, reader))
         yield from tried("checkpoint", lambda: _checkpoint(reader, key))
         yield from tried("views", lambda: [_views(scope, reader)])
+
+
+def _file(reader: Reader) -> Iterator[Row]:
+    """Yield whether SQLite finds the file sound; with a damaged index entries are there that no question finds."""
+    from ledger.store.sqlite_reading import FileReader
+
+    if isinstance(reader, FileReader):
+        reader.check_file()
+        yield ok("file", "SQLite finds nothing wrong in its pages and indexes")
 
 
 def of_stream_file(scope: Scope) -> Iterator[Row]:
