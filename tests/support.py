@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,3 +50,14 @@ def log(db: Path | str, *arguments: str) -> list[dict[str, Any]]:
     found = json.loads(do(db, "--json", "log", *arguments).stdout)
     assert isinstance(found, list)
     return found
+
+
+def empty_index(ledger: Path) -> None:
+    """Put an empty index in the place of that by stream: every entry is there, and no question about one finds it."""
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE other (a TEXT, b INTEGER, UNIQUE (a, b))")
+        connection.execute("PRAGMA writable_schema = ON")
+        [empty] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_other_1'")
+        index = "sqlite_autoindex_stored_events_1"
+        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (*empty, index))
+        connection.execute("DELETE FROM sqlite_schema WHERE tbl_name = 'other'")

@@ -28,7 +28,7 @@ from ledger.store.address import reader_at
 from ledger.store.sqlite_reading import FileReader
 from projections.shell.diagnosis import file_system
 from tests.postgres_server import ESCAPED, Server, name_of
-from tests.support import do
+from tests.support import do, empty_index
 
 YEAR = Path(__file__).resolve().parents[1] / "fixtures" / "streams" / "a-year-of-acme.jsonl"
 NOW = "2026-02-01T09:00:00Z"
@@ -420,13 +420,7 @@ def test_others_may_record_and_seal_meanwhile(
 
 def test_an_index_in_which_entries_are_missing_is_found(ledger: Path) -> None:
     assert told(ledger)["file"][0]["status"] == "ok"
-    index = "sqlite_autoindex_stored_events_1"
-    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE other (a TEXT, b INTEGER, UNIQUE (a, b))")
-        connection.execute("PRAGMA writable_schema = ON")
-        [empty] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_other_1'")
-        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (*empty, index))
-        connection.execute("DELETE FROM sqlite_schema WHERE tbl_name = 'other'")
+    empty_index(ledger)
 
     found = told(ledger, wrong=True)["file"][0]
 

@@ -19,7 +19,7 @@ from ledger.store.reading import EVERYTHING
 from ledger.store.sqlite_reading import FileReader
 from ledger.store.stream_file import read
 from ledger.store.stream_record import StreamRecord
-from tests.support import do
+from tests.support import do, empty_index
 
 STREAMS = Path(__file__).resolve().parents[1] / "fixtures" / "streams"
 YEAR = STREAMS / "a-year-of-acme.jsonl"
@@ -142,6 +142,18 @@ def test_the_key_is_taken_from_the_environment_or_from_its_place(
 
     monkeypatch.setenv("SLA_LEDGER_KEY", key)
     assert kept(ledger) == [] != [do(ledger, "seal").stdout] == kept(ledger)
+
+
+def test_nothing_is_signed_where_the_streams_cannot_be_found(key: str, tmp_path: Path) -> None:
+    db = tmp_path / "ledger.db"
+    do(db, "init")
+    report(str(db), 1, 2)
+    empty_index(db)
+
+    done = do(db, "seal", "--key", key, code=4)
+
+    assert done.stdout == ""
+    assert "nothing was signed" in done.stderr
 
 
 def test_a_new_key_takes_over_once_both_have_signed(ledger: str, key: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from ledger.errors import LedgerBroken, LedgerError
@@ -12,7 +12,7 @@ from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.leaves import leaf
 from ledger.seal.merkle import Frontier
 from ledger.seal.notes import BadNote, Note, Signer
-from ledger.store.reading import Reader, Record
+from ledger.store.reading import Reader, Record, Stored
 
 
 class NotSealed(LedgerError):
@@ -112,8 +112,18 @@ def _check_accepted(record: Reader, size: int, last: int) -> None:
     """Raise LedgerBroken when a stream would not accept one of the entries in `(last, size]`."""
     ranges = [(stream, f"{stream} ") for stream in record.streams_after(last, size)] if last else [EVERY_STREAM]
     rows = chain.from_iterable(record.rows_by_stream(*names, size) for names in ranges)
-    for finding in readmitted(rows).findings.ordered():
+    found = 0
+
+    def counted() -> Iterator[Stored]:
+        nonlocal found
+        for row in rows:
+            found += row[0] > last
+            yield row
+
+    for finding in readmitted(counted()).findings.ordered():
         raise _broken(f"entry {finding.position}", finding.what)
+    if found != size - last:
+        raise _broken("the index of streams", f"of the entries since {last} it has {found}, not {size - last}")
 
 
 def _broken(where: str, what: str) -> LedgerBroken:
