@@ -7,7 +7,8 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ledger.entry import Entry
+from ledger.events import TermsPosted
 from ledger.instants import seconds
 from ledger.seal.leaves import leaf
 from ledger.store.mapper import to_state
 from ledger.store.reading import EVERYTHING, Sealed, Stored
+from ledger.terms import BUILT_IN, built_in_document
 from projections import availability, handling_order, response_times, totals
 from projections.downtime import Downtime
 from projections.history import History
@@ -141,6 +144,35 @@ def compare(asked: answers.Answers, judgement: Judgement) -> None:
         assert asked.totals(by, everything) == totals.totals(verdicts, by)
 
 
+def posted(at: str, *changes: tuple[str, str]) -> dict[str, Any]:
+    """A line that posts terms from an instant on."""
+    name, document = at.translate({ord(":"): "-"}), built_in_document()
+    named = (f'id = "{BUILT_IN}"', f'id = "since-{name}"'), ("2020-09-23T00:00:00+02:00", at)
+    for old, new in (*named, *changes):
+        document = document.replace(old, new)
+    event = TermsPosted(document=document, sha256=sha256(document.encode()).hexdigest())
+    told = {"specversion": "1.0", "source": "x", "type": "TermsPosted", "subject": f"terms:since-{name}"}
+    return told | {"time": at, "recordedtime": at, "data": event.model_dump()}
+
+
+@st.composite
+def retold(draw: Any) -> list[dict[str, Any]]:
+    """A history of cases in which now and then other terms are posted."""
+    lines: list[dict[str, Any]] = draw(case_histories())
+    times = sorted({line["recordedtime"] for line in lines})
+    for at in draw(st.lists(st.sampled_from(times), unique=True, max_size=2)) if times else []:
+        changes = [(old, draw(st.sampled_from([old, new]))) for old, new in OTHER_TERMS.items()]
+        lines.append(posted(at, *changes))
+    return sorted(lines, key=lambda line: line["recordedtime"])
+
+
+OTHER_TERMS = {
+    'order_within = "priority"': 'order_within = "all"',
+    "\nhours = 8\n": "\nhours = 6\n",
+    'responder = "human"': 'responder = "any"',
+}
+
+
 @given(st.data())
 def test_built_from_nothing_they_equal_the_plain_rules(data: st.DataObject) -> None:
     found = entries(data.draw(case_histories()))
@@ -152,7 +184,7 @@ def test_built_from_nothing_they_equal_the_plain_rules(data: st.DataObject) -> N
 @given(st.data())
 def test_asked_as_they_were_they_equal_the_plain_rules_of_then(data: st.DataObject) -> None:
     """Up to any entry, judged at any instant, before or after what was recorded later."""
-    lines = data.draw(case_histories())
+    lines = data.draw(retold())
     found = entries(lines)
     position = data.draw(st.integers(0, len(found)))
     as_of = data.draw(as_ofs(lines))
@@ -168,7 +200,7 @@ def test_asked_as_they_were_they_equal_the_plain_rules_of_then(data: st.DataObje
 
 @given(st.data())
 def test_caught_up_at_any_points_they_equal_a_rebuild(data: st.DataObject) -> None:
-    found = entries(data.draw(case_histories()))
+    found = entries(data.draw(retold()))
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(found) - 1)), max_size=6)))
     with tempfile.TemporaryDirectory() as folder:
         for cut in cuts:
@@ -225,6 +257,26 @@ def assigned(subject: str, time: str, priority: str) -> dict[str, Any]:
 
 def answered(subject: str, time: str) -> dict[str, Any]:
     return line(subject, "ResponseGiven", time, responder="human")
+
+
+def test_the_order_then_is_that_of_the_terms_in_force_then(tmp_path: Path) -> None:
+    """R14: A waits with low priority, B without one is answered; within a priority nobody is passed, among all A is."""
+    lines = [
+        posted("2026-03-02T06:00:00Z", ('order_within = "priority"', 'order_within = "all"')),
+        reported("A", "07:00"),
+        assigned("A", "07:10", "low"),
+        reported("B", "08:00"),
+        answered("B", "09:00"),
+        posted("2026-03-02T12:00:00Z"),
+    ]
+    found = entries(lines)
+    for position, hour in ((6, 10), (5, 10), (5, 13)):
+        as_of = datetime(2026, 3, 2, hour, tzinfo=UTC)
+        judgement = Judgement(History(found).at_entry(position), as_of)
+        with views(tmp_path / f"{position}-{hour}", found) as connection:
+            then = prepare(connection, InMemory(found), position, seconds(as_of))
+            compare(answers.Answers(connection, seconds(as_of), then), judgement)
+    assert handling_order.totals(handling_order.findings(judgement))["overtakings"] == 1
 
 
 def check_each_step(folder: Path, lines: list[dict[str, Any]]) -> None:

@@ -16,11 +16,13 @@ from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import Case
-from projections.stored_facts import SHIFT, instant
+from projections.stored_facts import FAR, SHIFT, instant
 from projections.views.catching_up import Moving, changed_since, grounds_of, judged, moving_of, years_of
 from projections.views.file import State
 from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank
 from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, encode, unsealed
+
+BEGINNING: Key = -FAR << SHIFT
 
 
 def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of: int) -> Grounds:
@@ -43,7 +45,9 @@ def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of
     )
     _lay_out_cases(connection, stands, cases)
     is_early = position < state.get("position") // 2
-    since = _first_difference(reader, position, state.get("position"), state.get("last_time"), as_of)
+    since = BEGINNING  # R14: in another order everything is passed otherwise
+    if then.by_priority == now.by_priority:
+        since = _first_difference(reader, position, state.get("position"), state.get("last_time"), as_of)
     rows = _handling(connection, then.by_priority, since, cases, stands, is_early=is_early)
     _lay_out_handling(connection, since >> SHIFT, rows)
     return then
