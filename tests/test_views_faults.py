@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -439,6 +440,48 @@ def test_killed_at_any_instant_a_rebuild_starts_over_and_nothing_is_lost(tmp_pat
     assert told(db) == told(tmp_path / "all.jsonl")
     do(db, "rebuild")
     assert {p.name for p in tmp_path.iterdir()} == {*map(beside(db).name.__add__, ("", ".lock")), db.name, "all.jsonl"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs a list of the processes: /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["rebuild --jobs 2", "queue", "verify"])
+def test_processes_that_share_a_killed_command_end_with_it(command: str, how: int, large: Path, tmp_path: Path) -> None:
+    """They hold what it held, the lock beside the views too: nobody else could ever build them."""
+    db = tmp_path / "ledger.db"
+    db.write_bytes(large.read_bytes())
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": YEAR.parents[2]}
+    program = subprocess.Popen([*COMMAND, "--db", str(db), *command.split()], **quiet)  # type: ignore[call-overload]
+    while not (shared := running(program.pid)):
+        assert program.poll() is None
+    time.sleep(0.05)
+    shared |= running(program.pid)
+    program.send_signal(how)
+    program.wait()
+
+    until = time.monotonic() + 10
+    while shared & running() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert shared & running() == set()
+    assert json.loads(run(db, "order", "--totals", "--json", timeout=60).stdout)["handled"] > 0
+
+
+def running(parent: int | None = None) -> set[int]:
+    """The processes that have not ended, those that one has begun or all."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, its_parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z" and parent in (None, int(its_parent)):
+                found.add(int(folder.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger that several processes read at a time."""
+    path = tmp_path_factory.mktemp("large") / "ledger.db"
+    history.make(path, 25_000)
+    return path
 
 
 def test_dozens_of_commands_at_once_lose_nothing(db: Path) -> None:

@@ -82,17 +82,16 @@ def _parts(
     record: Record, address: str | None, last: int, sizes: Sequence[int], progress: Progress
 ) -> Iterator[tuple[Part, Findings]]:
     """Yield the parts of a record in order: the last is read here, the others meanwhile by other processes."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    from ledger.processes import CAN_FORK, pool
 
-    if address is None or "fork" not in multiprocessing.get_all_start_methods():
+    if address is None or not CAN_FORK:
         _check_file(record)
         yield _part(record, (0, last), last, sizes, progress)
         return
     *others, mine = _spans(last, max(2, min(os.cpu_count() or 1, MOST)))
-    with ProcessPoolExecutor(len(others), multiprocessing.get_context("fork")) as pool:
-        sound = pool.submit(_check_file_at, address)
-        begun = [pool.submit(_part_at, address, span, last, sizes) for span in reversed(others)]
+    with pool(len(others)) as processes:
+        sound = processes.submit(_check_file_at, address)
+        begun = [processes.submit(_part_at, address, span, last, sizes) for span in reversed(others)]
         after = mine[0]  # the others are as far in their parts
         found = _part(record, mine, last, sizes, lambda at: progress((at - after) * last // (last - after)))
         sound.result()

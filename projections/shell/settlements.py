@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ledger.errors import LedgerError
+from ledger.processes import pool
 from projections.judgement import Judgement
 from projections.settlement import FIELDS, KINDS, Row, Settlement, Totals, parts, settled
 from projections.shell import output
@@ -130,13 +129,11 @@ def _pieces(settlement: Settlement, asked: Asked, ranges: list[list[str]], jobs:
     if jobs == 1 or len(ranges) < 2:
         yield (piece(settlement, asked, customers) for customers in ranges)
         return
-    ways = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if "fork" in ways else None)  # a fork inherits what was read
-    with ProcessPoolExecutor(min(jobs, len(ranges)), context, _begin, (settlement, asked)) as pool:
+    with pool(min(jobs, len(ranges)), _begin, settlement, asked) as processes:  # a fork inherits what was read
         try:
-            yield pool.map(_piece, ranges)
+            yield processes.map(_piece, ranges)
         except BrokenProcessPool:
-            pool.shutdown(cancel_futures=True)
+            processes.shutdown(cancel_futures=True)
             what = "one of its processes was ended from outside"
             raise LedgerError("settle", what, "try again, with fewer --jobs if memory is short") from None
 

@@ -124,12 +124,10 @@ def _workers(jobs: int) -> Iterator[Callable[..., Callable[[], Any]]]:
     if jobs == 1:
         yield lambda work, *given: partial(work, *given)
         return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    from ledger.processes import pool
 
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context(method)) as pool:
-        yield lambda work, *given: pool.submit(work, *given).result
+    with pool(jobs) as processes:
+        yield lambda work, *given: processes.submit(work, *given).result
 
 
 def spans(reader: Reader, parts: int) -> list[list[tuple[str, str]]]:
