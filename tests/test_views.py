@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from projections.history import History
 from projections.judgement import Judgement
 from projections.spans import Span
 from projections.views import answers, opening, uptime
+from projections.views import then as then_as_it_was
 from projections.views.file import State
 from projections.views.tables import KNOWN, NotKept
 from projections.views.then import prepare
@@ -189,7 +191,8 @@ def test_asked_as_they_were_they_equal_the_plain_rules_of_then(data: st.DataObje
     position = data.draw(st.integers(0, len(found)))
     as_of = data.draw(as_ofs(lines))
     judgement = Judgement(History(found).at_entry(position), as_of)
-    with tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
+    few = patch.object(then_as_it_was, "ASTRIDE", data.draw(st.sampled_from([0, 500])))
+    with few, tempfile.TemporaryDirectory() as folder, views(Path(folder, "v"), found) as connection:
         try:
             then = prepare(connection, InMemory(found), position, seconds(as_of))
         except NotKept:

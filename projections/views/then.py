@@ -23,6 +23,7 @@ from projections.views.rows import MASK, case_row, handled_as, handling_row, lef
 from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, encode, unsealed
 
 BEGINNING: Key = -FAR << SHIFT
+ASTRIDE, WORTH = 500, 50  # so many wait in any case; looking one up costs as much as walking past so many others
 
 
 def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of: int) -> Grounds:
@@ -45,9 +46,10 @@ def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of
     )
     _lay_out_cases(connection, stands, cases)
     is_early = position < state.get("position") // 2
-    since = BEGINNING  # R14: in another order everything is passed otherwise
-    if then.by_priority == now.by_priority:
+    since = BEGINNING  # under other terms others answered (R12), and passed whom they pass (R14)
+    if then.rules == now.rules:
         since = _first_difference(reader, position, state.get("position"), state.get("last_time"), as_of)
+        since = BEGINNING if _many_wait(connection, since >> SHIFT) else since
     rows = _handling(connection, then.by_priority, since, cases, stands, is_early=is_early)
     _lay_out_handling(connection, since >> SHIFT, rows)
     return then
@@ -110,6 +112,16 @@ def _first_difference(reader: Reader, position: int, last: int, last_time: int, 
                 if row[3] == "EntryCorrected":
                     times.append(instant(found["data"]["time"]))
     return min(times, default=1 << 40) << SHIFT
+
+
+def _many_wait(connection: sqlite3.Connection, second: int) -> bool:
+    """Whether so many cases wait at an instant that looking up what each met before costs more than walking there."""
+    astride = "SELECT count(*) FROM handling WHERE received < ? AND left_at >= ?"
+    [(waiting,)] = connection.execute(astride, (second, second))
+    if waiting <= ASTRIDE:
+        return False
+    [(cases,)] = connection.execute("SELECT count(*) FROM handling")
+    return bool(waiting * WORTH > cases)
 
 
 def _handling(
