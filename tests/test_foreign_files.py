@@ -163,7 +163,7 @@ VALUES: dict[str, str] = {
     "nothing for a state": "UPDATE stored_events SET state = zeroblob(0) WHERE rowid = 3",
     "a huge state": "UPDATE stored_events SET state = zeroblob(70000000) WHERE rowid = 3",
     "deep JSON": """UPDATE stored_events SET state = CAST('{"time":"2026-05-11T07:00:00Z","recordedtime":'
-        || '"2026-05-11T07:00:05Z","data":' || replace(hex(zeroblob(4000000)), '00', '[') AS BLOB) WHERE rowid = 3""",
+        || '"2026-05-11T07:00:05Z","data":' || replace(hex(zeroblob(1000000)), '00', '[') AS BLOB) WHERE rowid = 3""",
     "an actor that is an object": """UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT),
         '"desk.oslo"', '{"a":1}') AS BLOB) WHERE rowid = 3""",
     "an actor that steers": """UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT),

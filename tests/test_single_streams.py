@@ -85,7 +85,7 @@ def test_every_stream_of_a_story_is_answered_for_like_its_stream_file(story: str
         if not stream.startswith(("incident:", "request:")):
             for question in questions(stream):
                 compare(ledger, plain, "--json", *question)
-    for stream in random.sample(streams, min(3, len(streams))):
+    for stream in random.sample(streams, min(2, len(streams))):
         for moment in moments(rows, random, 1):
             for question in questions(stream):
                 compare(ledger, plain, *moment, "--format", random.choice(("table", "json")), *question)

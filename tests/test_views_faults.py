@@ -443,8 +443,9 @@ def test_killed_at_any_instant_a_rebuild_starts_over_and_nothing_is_lost(tmp_pat
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs a list of the processes: /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["rebuild --jobs 2", "queue", "verify"])
+@pytest.mark.parametrize(
+    "command, how", [("rebuild --jobs 2", signal.SIGKILL), ("queue", signal.SIGTERM), ("verify", signal.SIGKILL)]
+)
 def test_processes_that_share_a_killed_command_end_with_it(command: str, how: int, large: Path, tmp_path: Path) -> None:
     """They hold what it held, the lock beside the views too: nobody else could ever build them."""
     db = tmp_path / "ledger.db"

@@ -67,7 +67,7 @@ def test_a_damaged_schema_is_named(folder: Path) -> None:
     """It lies in the first page; what SQLite says of it may itself be damaged text."""
     draw = Random(12)
 
-    met = flipped(folder, lambda size: [draw.randrange(PAGE * 8) for _ in range(times(200, 5_000))])
+    met = flipped(folder, lambda size: [draw.randrange(PAGE * 8) for _ in range(times(120, 5_000))])
 
     assert met[4] > met.total() * 0.2, met
     assert met[0] > 0, met
@@ -77,7 +77,7 @@ def test_no_flipped_bit_goes_unnoticed(folder: Path) -> None:
     """Wherever it lies: in an entry, in its leaf hash, in an index, in what SQLite needs to find them."""
     draw = Random(9)
 
-    met = flipped(folder, lambda size: [draw.randrange(size * 8) for _ in range(times(500, 20_000))])
+    met = flipped(folder, lambda size: [draw.randrange(size * 8) for _ in range(times(300, 20_000))])
 
     assert met[4] > met.total() * 0.3, met
     assert met[0] > 0, met
