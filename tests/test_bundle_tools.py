@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -228,7 +229,24 @@ def mutants(files: Files) -> list[tuple[str, tuple[str, ...], list[Files]]]:
         *((f"another {field} in the manifest", ("go",), stated(files, field)) for field in STATED),
         ("the proof of a basis", ("go",), bits(files, basis, r"^(.{44})$")),
         ("no proof of a basis", ("go",), [{k: v for k, v in files.items() if k != basis}]),
+        ("a proof that nothing asks for", ("go",), but("basis-1.txt", files[basis])),
+        ("a version left out", ("go",), [without_a_version(files)]),
+        ("a key that signed nothing", ("go",), but("vkeys.txt", files["vkeys.txt"] + f"{OTHER.verifier()}\n".encode())),
+        ("an empty line among the keys", ("go",), but("vkeys.txt", files["vkeys.txt"] + b"\n")),
+        ("other line ends", ("go",), [edited(files, x, b"\n", b"\r\n") for x in ("proofs.txt", basis, "vkeys.txt")]),
     ]
+
+
+def without_a_version(files: Files) -> Files:
+    """The files without the first entry of a stream that goes on, and with a manifest that counts the rest."""
+    said = [json.loads(line) for line in files["leaves.jsonl"].splitlines()]
+    continued = {leaf["stream"] for leaf in said if leaf["version"] > 1}
+    at = next(i for i, leaf in enumerate(said) if leaf["stream"] in continued)
+    new = dict(files)
+    for name in ("entries.jsonl", "leaves.jsonl", "proofs.txt"):
+        lines = files[name].splitlines(keepends=True)
+        new[name] = b"".join([*lines[:at], *lines[at + 1 :]])
+    return edited(new, "manifest.json", b'"entries": %d' % len(said), b'"entries": %d' % (len(said) - 1))
 
 
 STATED = ("format", "claim", "decision_entry", "entries", "origin", "size", "root")

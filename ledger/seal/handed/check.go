@@ -25,6 +25,7 @@ type leaf struct {
 	Position int64  `json:"position"`
 	Recorded string `json:"recorded_at"`
 	Stream   string `json:"stream"`
+	Version  int64  `json:"version"`
 }
 
 type manifest struct {
@@ -56,6 +57,7 @@ func main() {
 	checkManifest(last, count)
 	earlier := checkEarlier(key, last)
 	checkBases(last)
+	checkKeys()
 	fmt.Printf("%d entries are in the log %s of %d entries, signed by %s; %d earlier checkpoints are consistent with it\n",
 		count, last.origin, last.size, key, earlier)
 }
@@ -69,7 +71,11 @@ func checkSums() {
 		if info, err := os.Lstat(name); err == nil && info.IsDir() || name == "SHA256SUMS" {
 			continue
 		}
-		want = append(want, fmt.Sprintf("%x  %s\n", sha256.Sum256(read(name)), name))
+		data := read(name)
+		if bytes.ContainsRune(data, '\r') {
+			fail("%s: a carriage return, which no file here has", name)
+		}
+		want = append(want, fmt.Sprintf("%x  %s\n", sha256.Sum256(data), name))
 	}
 	if strings.Join(want, "") != string(read("SHA256SUMS")) {
 		fail("the files are not those that SHA256SUMS lists")
@@ -82,7 +88,7 @@ func checkEntries(last checkpoint) int {
 	if len(entries) != len(leaves) || len(entries) != len(proofs) {
 		fail("entries, leaves and proofs are not equally many")
 	}
-	before := int64(0)
+	before, versions := int64(0), map[string]int64{}
 	for i := range entries {
 		var l leaf
 		check(json.Unmarshal([]byte(leaves[i]), &l))
@@ -96,6 +102,9 @@ func checkEntries(last checkpoint) int {
 			fail("line %d of leaves.jsonl is out of order", i+1)
 		}
 		before = l.Position
+		if versions[l.Stream]++; l.Version != versions[l.Stream] {
+			fail("version %d of %s is missing before entry %d", versions[l.Stream], l.Stream, l.Position)
+		}
 		proof := tlog.RecordProof(hashes(strings.Fields(proofs[i])))
 		err := tlog.CheckRecord(proof, last.size, last.root, l.Position-1, tlog.RecordHash([]byte(leaves[i])))
 		if err != nil {
@@ -162,6 +171,7 @@ func checkEarlier(key string, last checkpoint) int {
 
 // checkBases checks that the root which a decision names is that of the log when it was made.
 func checkBases(last checkpoint) {
+	named := map[string]bool{}
 	for _, line := range lines("entries.jsonl") {
 		var entry struct {
 			Data struct {
@@ -175,8 +185,39 @@ func checkBases(last checkpoint) {
 		}
 		check(json.Unmarshal([]byte(line), &entry))
 		if basis := entry.Data.Decision.Basis; basis.Root != nil {
-			proof := hashes(strings.Fields(string(read(fmt.Sprintf("basis-%d.txt", basis.Entries)))))
+			name := fmt.Sprintf("basis-%d.txt", basis.Entries)
+			named[name] = true
+			proof := hashes(strings.Fields(string(read(name))))
 			check(tlog.CheckTree(proof, last.size, last.root, basis.Entries, hashes([]string{*basis.Root})[0]))
+		}
+	}
+	names, err := filepath.Glob("basis-*.txt")
+	check(err)
+	for _, name := range names {
+		if !named[name] {
+			fail("%s: no decision here was made on so many entries", name)
+		}
+	}
+}
+
+// checkKeys checks that each key of vkeys.txt stands beside a signature; that of a witness is of a kind of its own.
+func checkKeys() {
+	var text []byte
+	names, err := filepath.Glob("earlier-*.txt")
+	check(err)
+	for _, name := range append(names, "checkpoint.txt") {
+		text = append(text, read(name)...)
+	}
+	for _, key := range lines("vkeys.txt") {
+		parts := strings.SplitN(key, "+", 3)
+		found := false
+		for _, line := range strings.Split(string(text), "\n") {
+			raw, err := base64.StdEncoding.DecodeString(line[strings.LastIndex(line, " ")+1:])
+			found = found || len(parts) == 3 && err == nil && len(raw) > 4 &&
+				strings.HasPrefix(line, "\u2014 "+parts[0]+" ") && fmt.Sprintf("%x", raw[:4]) == parts[1]
+		}
+		if !found {
+			fail("vkeys.txt: %s has signed none of the checkpoints", key)
 		}
 	}
 }
