@@ -9,6 +9,7 @@ from typing import Any
 # Where the stored state of an entry, whose head is canonical, holds its times: from which byte (from 1), how many.
 HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))
 RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
+HAPPENED_IN, RECORDED_IN = (slice(at - 1, at - 1 + length) for at, length in (HAPPENED_AT, RECORDED_AT))
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

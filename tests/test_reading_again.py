@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ledger.instants import RECORDED_IN
 from ledger.seal import by_position, merkle
 from ledger.seal.by_position import Part, Walk, read_part
 from ledger.seal.by_stream import readmitted
-from ledger.seal.leaves import RECORDED_AT, leaf, leaves
+from ledger.seal.leaves import leaf, leaves
 from ledger.store.reading import Sealed, Stored
 from tests.test_quick_acceptance import streams
 
@@ -68,7 +69,7 @@ def test_parts_find_what_is_there(rows: list[Sealed], data: st.DataObject) -> No
     missing = [p for p in range(1, last + 1) if p not in positions]
     whole = missing[0] - 1 if missing else last
     leaves = [leaf(*row[:5]) for row in rows]
-    times = [row[4][RECORDED_AT] for row in rows]
+    times = [row[4][RECORDED_IN] for row in rows]
     early = [p for p, (one, other) in zip(positions[1:], pairwise(times), strict=True) if other < one]
     assert walk.entries == len(rows)
     assert walk.last == last
@@ -141,4 +142,4 @@ def test_a_fact_that_came_one_place_late_is_judged_where_it_belongs_and_others_w
 
 @given(records())
 def test_many_leaf_hashes_are_those_made_one_by_one(rows: list[Sealed]) -> None:
-    assert leaves(rows, [row[4][RECORDED_AT] for row in rows]) == [leaf(*row[:5]) for row in rows]
+    assert leaves(rows, [row[4][RECORDED_IN] for row in rows]) == [leaf(*row[:5]) for row in rows]

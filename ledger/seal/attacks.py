@@ -6,14 +6,13 @@ A leaf hash commits to six things. Where five of them are as they were, the sixt
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
 from typing import NamedTuple
 
 from ledger.events import EVENTS
 from ledger.seal.findings import MOST, Finding, Findings
-from ledger.seal.leaves import RECORDED_AT, canonical
+from ledger.seal.leaves import canonical, committed
 from ledger.seal.merkle import leaf_hash
-from ledger.store.reading import Record, Stored
+from ledger.store.reading import Record
 
 NEAR = 10_000  # positions and versions that are tried
 
@@ -32,11 +31,6 @@ class _Commitment(NamedTuple):
         return leaf_hash(canonical(*self))
 
 
-def _commitment(row: Stored) -> _Commitment:
-    state = row[4]
-    return _Commitment(*row[:4], state[RECORDED_AT].decode("ascii", "replace"), sha256(state).hexdigest())
-
-
 def named(record: Record, changed: Sequence[int], sealed_up_to: int) -> Findings:
     """Return what was done to entries that are not as their leaves say: all are counted, the first ones named.
 
@@ -44,7 +38,7 @@ def named(record: Record, changed: Sequence[int], sealed_up_to: int) -> Findings
     leaves that were changed.
     """
     some = changed[:MOST]
-    entries = [(_commitment(row), next(record.leaves(row[0], row[0] - 1))) for row in record.at(some)]
+    entries = [(_Commitment(*committed(*row)), next(record.leaves(row[0], row[0] - 1))) for row in record.at(some)]
     found = [Finding(now.position, "leaves", *_attack(now, kept, entries, sealed_up_to)) for now, kept in entries]
     return Findings(found, {"leaves": len(changed)} if changed else {})
 

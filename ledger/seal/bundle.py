@@ -23,7 +23,7 @@ from ledger.errors import LedgerBroken
 from ledger.events import CreditGranted, CreditRefused, CreditRevised, TermsPosted
 from ledger.seal import hash_lines, merkle
 from ledger.seal.checkpoints import Checkpoint
-from ledger.seal.notes import BadNote, Note, Verifier
+from ledger.seal.notes import BadNote, Note, Verifier, silent
 from ledger.seal.proven import Proven, Rows, leaves_of, proven
 from ledger.store.mapper import from_state
 from ledger.terms import built_in_document
@@ -164,10 +164,9 @@ def bundled(
             what = f"two checkpoints of {checkpoint.size} entries that differ: a fork, both signed by the log's key"
             raise LedgerBroken(where, what, "keep both, and look at all of the ledger: sla-ledger verify")
         by_size[checkpoint.size] = checkpoint, _signed(before[1].signed(*kept.signatures), keys, where)
-    silent = next((key for key in keys if not any(key.verified(note) for _, note in by_size.values())), None)
-    if silent is not None:
+    if missing := silent(keys, [note for _, note in by_size.values()]):
         todo = "give the checkpoint that it cosigned (--checkpoint), or do not name it"
-        raise BadNote(where, f"{silent} has signed none of the checkpoints", todo)
+        raise BadNote(where, f"{missing[0]} has signed none of the checkpoints", todo)
     last, note = by_size[max(by_size)]
     leaves = leaves_of(rows, last, where)
     found = proven(rows, leaves, last, positions, where)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
+from ledger.instants import RECORDED_IN
 from ledger.memory import without_cycles
-from ledger.seal.leaves import RECORDED_AT, leaves
+from ledger.seal.leaves import leaves
 from ledger.seal.merkle import Frontier, root
 from ledger.store.reading import Sealed
 from ledger.streams.quick_acceptance import Following
@@ -105,7 +106,7 @@ def read_part(
     found, following, rows = Part(after, after=after), Following(), iter(entries)
     wanted = sorted({size for size in sizes if size > after}, reverse=True)
     while some := list(islice(rows, BLOCK)):
-        recorded_at = [row[4][RECORDED_AT] for row in some]
+        recorded_at = [row[4][RECORDED_IN] for row in some]
         following.follow(some, recorded_at)
         found.add(some, recorded_at, leaves(some, recorded_at), wanted)
         progress(found.last)

@@ -10,7 +10,7 @@ from ledger.seal import checkpoints
 from ledger.seal.by_position import Walk
 from ledger.seal.checkpoints import Checkpoint
 from ledger.seal.findings import Finding, Findings
-from ledger.seal.notes import SIGNATURE, BadNote, Note, Verifier, verified_by
+from ledger.seal.notes import SIGNATURE, BadNote, Note, Verifier, silent, verified_by
 
 LEDGER = "kept in the ledger"
 _SIGNATURE = "— ".encode()  # what a line of a note with a signature begins with
@@ -101,8 +101,7 @@ def check_signatures(
         else:
             what = f"{one.name} is signed by none of the given keys, but by {names}"
             findings.add(Finding(None, "signatures", "other_key", what))
-    ids = {(s.name, s.key_id) for one in sound for s in one.note.signatures}
-    remarks += [f"none of the checkpoints is signed by {key}" for key in keys if (key.name, key.key_id) not in ids]
+    remarks += [f"none of the checkpoints is signed by {key}" for key in silent(keys, [one.note for one in sound])]
     return remarks, counted
 
 

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from ledger import instants
-
-RECORDED_AT = slice(instants.RECORDED_AT[0] - 1, sum(instants.RECORDED_AT) - 1)
+from ledger.instants import RECORDED_IN
 
 
 def canonical(position: int, stream: str, version: int, name: str, recorded_at: str, payload: str) -> bytes:
@@ -23,10 +21,14 @@ def canonical(position: int, stream: str, version: int, name: str, recorded_at: 
     ).encode()
 
 
+def committed(position: int, stream: str, version: int, name: str, state: bytes) -> tuple[int, str, int, str, str, str]:
+    """Return what an entry's leaf hash commits to, as `canonical` takes it."""
+    return position, stream, version, name, state[RECORDED_IN].decode("ascii", "replace"), sha256(state).hexdigest()
+
+
 def leaf_bytes(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
     """Return the canonical JSON that an entry's leaf hash is taken of."""
-    recorded_at = state[RECORDED_AT].decode("ascii", "replace")
-    return canonical(position, stream, version, name, recorded_at, sha256(state).hexdigest())
+    return canonical(*committed(position, stream, version, name, state))
 
 
 def leaf(position: int, stream: str, version: int, name: str, state: bytes) -> bytes:
@@ -37,12 +39,12 @@ def leaf(position: int, stream: str, version: int, name: str, state: bytes) -> b
 def leaves(entries: Iterable[tuple[int, str, int, str, bytes, Any]], recorded_at: Iterable[bytes]) -> list[bytes]:
     """Return what `leaf` does of many entries, which is quicker; anything may stand behind the state of each.
 
-    recorded_at: what stands in the state of each at RECORDED_AT.
+    recorded_at: what stands in the state of each at RECORDED_IN.
     """
     return [
         sha256(
-            f'\0{{"name":"{name}","payload":"{sha256(state).hexdigest()}","position":{position},'
-            f'"recorded_at":"{at.decode("ascii", "replace")}","stream":"{stream}","version":{version}}}'.encode()
+            b"\x00"
+            + canonical(position, stream, version, name, at.decode("ascii", "replace"), sha256(state).hexdigest())
         ).digest()
         for (position, stream, version, name, state, _), at in zip(entries, recorded_at, strict=True)
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -226,6 +226,11 @@ def cosigned(at: int, text: str) -> bytes:
 def seen_at(signature: Signature) -> int:
     """Return when a witness signed, in seconds since 1970."""
     return int.from_bytes(signature.raw[:8])
+
+
+def silent(keys: Iterable[Verifier], notes: Sequence[Note]) -> list[Verifier]:
+    """Return those keys that have signed none of some notes. Raises BadNote for a bad signature in the name of any."""
+    return [key for key in keys if not any(key.verified(note) for note in notes)]
 
 
 def verified_by(note: Note, keys: Iterable[Verifier]) -> list[Verifier]:

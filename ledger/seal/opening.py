@@ -10,7 +10,7 @@ from ledger.errors import LedgerBroken, LedgerError
 from ledger.seal import checkpoints, hash_lines, merkle, packing
 from ledger.seal.bundle import BUILT_IN, FORMAT, HANDED, Bundle, Earlier, program, sums
 from ledger.seal.checkpoints import Checkpoint
-from ledger.seal.notes import BadNote, Note, Verifier, verifier
+from ledger.seal.notes import BadNote, Note, Verifier, silent, verifier
 from ledger.seal.packing import bad
 from ledger.seal.proven import read
 from ledger.store.mapper import to_state
@@ -148,10 +148,8 @@ def _check_checkpoints(bundle: Bundle, where: str) -> None:
     """Check every signature, and that the log of the last checkpoint continues those of the others."""
     last = bundle.checkpoint
     _check_signed(last, bundle.note, bundle.keys, f"{where}: checkpoint.txt")
-    notes = [bundle.note, *(x.note for x in bundle.earlier)]
-    silent = next((key for key in bundle.keys if not any(key.verified(note) for note in notes)), None)
-    if silent is not None:
-        raise bad(where, f"vkeys.txt: {silent} has signed none of the checkpoints")
+    if missing := silent(bundle.keys, [bundle.note, *(x.note for x in bundle.earlier)]):
+        raise bad(where, f"vkeys.txt: {missing[0]} has signed none of the checkpoints")
     for x in bundle.earlier:
         _check_signed(x.checkpoint, x.note, bundle.keys, f"{where}: {x.name}")
         if x.checkpoint.origin != last.origin:

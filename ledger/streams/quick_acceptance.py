@@ -15,9 +15,10 @@ from typing import Any, cast
 from ledger.clock import CLOCK_TOLERANCE
 from ledger.entry import Entry
 from ledger.events import EVENTS
+from ledger.instants import HAPPENED_IN, RECORDED_IN
 from ledger.streams import cases
 from ledger.streams.acceptance import refusal_at
-from ledger.streams.quick_states import DOUBTS, RECORDED_AT, SEEN, TAIL, TIME, Reading, pieces, readings_of, said
+from ledger.streams.quick_states import DOUBTS, SEEN, TAIL, Reading, pieces, readings_of, said
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 
@@ -41,8 +42,8 @@ def accepts(rows: Sequence[Stored], command_ids: list[tuple[int, str]]) -> bool:
             fact, command_id = said(known[name], state)
             if command_id:
                 command_ids.append((position, command_id))
-            at = state[TIME]
-            if at > state[RECORDED_AT] and _is_too_early(state):
+            at = state[HAPPENED_IN]
+            if at > state[RECORDED_IN] and _is_too_early(state):
                 return False
             if at >= last:
                 facts.append((at, version, fact))
@@ -92,7 +93,7 @@ class Following:
                     fact = reading.tails.get(state[TAIL])
                 if fact is None:
                     fact, command_id = said(reading, state)
-                at = state[TIME]
+                at = state[HAPPENED_IN]
                 if at > recorded and is_early(state):
                     raise ValueError(at)
                 if at >= last:
@@ -111,7 +112,7 @@ class Following:
 
 def _is_too_early(state: bytes) -> bool:
     """Return whether a fact was recorded long before it happened."""
-    at, recorded_at = (datetime.fromisoformat(state[x].decode()) for x in (TIME, RECORDED_AT))
+    at, recorded_at = (datetime.fromisoformat(state[x].decode()) for x in (HAPPENED_IN, RECORDED_IN))
     return at - recorded_at > CLOCK_TOLERANCE
 
 

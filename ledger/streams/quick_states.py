@@ -18,13 +18,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ledger.events import Event
-from ledger.instants import instant, stamp
+from ledger.instants import HAPPENED_IN, RECORDED_IN, instant, stamp
 from ledger.streams import cases
 from ledger.streams.identifiers import IDENTIFIERS, is_command_id, is_stream
 
 _MOST_KNOWN = 100_000  # pieces of states that are remembered
 _Z = ord("Z")
-TIME, RECORDED_AT, TAIL = slice(9, 29), slice(47, 67), slice(67, None)
+TAIL = slice(RECORDED_IN.stop, None)
 _CUT = re.compile(rb'"(?:,"actor":"[^"\\]*")?(,"commandid":"([\x21\x23-\x5b\x5d-\x7e]{1,400})"),"data":')
 # A state begins with two instants: what was seen in a valid one up to an hour, or past it, is right in any other.
 pieces = struct.Struct("23s6s32s6s").unpack_from
@@ -69,7 +69,7 @@ def said(reading: Reading, state: bytes) -> tuple[Any, str]:
 def _read(reading: Reading, state: bytes) -> tuple[Any, str]:
     """Return what `said` does, of a state with parts that were not seen before, and remember these."""
     found = reading.decode(state)
-    is_canonical = _encode(found) == state and state[TIME][-1] == _Z == state[RECORDED_AT][-1]
+    is_canonical = _encode(found) == state and state[HAPPENED_IN][-1] == _Z == state[RECORDED_IN][-1]
     if not is_canonical or not (found.actor is None or IDENTIFIERS[found.actor]):
         raise ValueError(state)
     fact = reading.name if reading.what is None else (reading.name, reading.what(found))

@@ -15,7 +15,7 @@ from ledger.errors import LedgerBroken, LedgerError, NotFound
 from ledger.seal import checkpoints as sealed
 from ledger.seal import opening, packing
 from ledger.seal.bundle import Bundle, bundled, program
-from ledger.seal.notes import COSIGNATURE, BadNote, Verifier
+from ledger.seal.notes import COSIGNATURE, BadNote, Verifier, silent
 from ledger.text import clean
 from projections import claims
 from projections.audit import audit
@@ -165,7 +165,7 @@ def bundle_verdict(scope: Scope, checkpoints: Sequence[str], vkeys: Sequence[str
         "origin": made.checkpoint.origin,
         "size": made.checkpoint.size,
         "signed_by": [str(key) for key in made.keys if key.verified(made.note) is not None],
-        "not_signed_by": [str(key) for key in keys if key.verified(made.note) is None],
+        "not_signed_by": [str(key) for key in silent(keys, [made.note])],
         "earlier": [x.checkpoint.size for x in made.earlier],
         "given_checkpoints": compared,
         "result": found["result"],
