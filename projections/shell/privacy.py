@@ -177,8 +177,7 @@ class Found:
 
 def _summaries(scope: Scope, customer: str, trail: list[Trail]) -> Found:
     """Return the summaries of all cases that were ever said to be a customer's. trail: of all keys."""
-    keys = {t.id: t.holder for t in trail if t.destroyed_at is None}
-    gone = {t.id for t in trail if t.destroyed_at is not None}
+    holders = {t.id: t.holder if t.destroyed_at is None else customer for t in trail}  # nobody reads what is destroyed
     found, sayings = Found(), ((row[1], row[0], _data(row)) for row in _cases(scope))
     for _, of_case in groupby(sayings, key=itemgetter(0)):
         said = [(position, data) for _, position, data in of_case]
@@ -186,13 +185,13 @@ def _summaries(scope: Scope, customer: str, trail: list[Trail]) -> Found:
             continue
         for position, data in said:
             if (sealed := data.get("sealed_summary")) is not None:
-                key = str(sealed.get("key") if isinstance(sealed, dict) else "")
-                if key in gone or keys.get(key) == customer:
-                    found.sealed.append(position)
-                elif key in keys:
-                    found.others[position] = keys[key]
-                else:
+                holder = holders.get(str(sealed.get("key"))) if isinstance(sealed, dict) else None
+                if holder is None:
                     found.elsewhere.append(position)
+                elif holder == customer:
+                    found.sealed.append(position)
+                else:
+                    found.others[position] = holder
             elif data.get("summary") is not None:
                 found.plain.append(position)
     for positions in (found.sealed, found.elsewhere, found.plain):

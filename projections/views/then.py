@@ -111,7 +111,7 @@ def _first_difference(reader: Reader, position: int, last: int, last_time: int, 
                 times.append(instant(found["time"]))
                 if row[3] == "EntryCorrected":
                     times.append(instant(found["data"]["time"]))
-    return min(times, default=1 << 40) << SHIFT
+    return min(times, default=FAR) << SHIFT
 
 
 def _many_wait(connection: sqlite3.Connection, second: int) -> bool:
