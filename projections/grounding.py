@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from ledger.instants import seconds
 from ledger.terms import Version
@@ -105,20 +106,11 @@ class _Clocks:
             self._midnights[name] = _midnights(zone, self.years)
         days = self._midnights[name]
         begins, ends = [a for a, _ in spans], [b for _, b in spans]
-        sums, passed = [], 0
-        for begin, end in spans:
-            passed += end - begin
-            sums.append(passed)
-        working, index = list[tuple[int, int]](), 0
-        for start, end in pairwise(days):
-            since = index
-            while index < len(begins) and begins[index] < end:
-                index += begins[index] >= start or 1
-            own = [i for i in range(since, index) if begins[i] >= start]
-            if always:
-                working.append((start, end))
-            elif own:
-                working.append((start, ends[own[-1]]))
+        sums = list(accumulate(b - a for a, b in spans))
+        closes = dict(pairwise(days)) if always else {}
+        for begin, end in spans:  # the last that begins on a day closes it
+            if days[0] <= begin < days[-1]:
+                closes[days[bisect_right(days, begin) - 1]] = end
         self.clocks.append(
             Clock(
                 always,
@@ -127,8 +119,8 @@ class _Clocks:
                 begins,
                 ends,
                 sums,
-                [start for start, _ in working],
-                [close for _, close in working],
+                list(closes),
+                list(closes.values()),
             )
         )
         return len(self.clocks) - 1

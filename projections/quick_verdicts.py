@@ -99,11 +99,6 @@ def judged(
     return (due, responded, pause, business, late, verdict, rules.id, clauses, because, doubted, month), unsettled
 
 
-def listed(numbers: list[int] | list[list[int]]) -> str:
-    """Return numbers, or lists of them, as JSON with a space behind each comma."""
-    return encode(numbers).decode().replace(",", ", ")
-
-
 def _because(
     rules: Rules,
     customer: Customer,
@@ -118,7 +113,7 @@ def _because(
     known = _GROUNDS.get(key)
     if known is None:
         found = sorted({*rules.positions, *customer.positions, *rules.holidays, *(deal or ())})
-        begun = listed(found)[:-1] + (", " if found else "")
+        begun = encode(found)[:-1] + (b"," if found else b"")
         known = _GROUNDS[key] = (found, found[-1] if found else 0, begun, (rules, customer, deal))
     own = [*steps[0], *steps[1], *steps[2]]
     if waits:
@@ -126,11 +121,11 @@ def _because(
         own += positions([f for wait in waits for f in wait if f and f[0] <= until], corrections)
     own.sort()
     if own[0] > known[1]:
-        return known[2] + listed(own)[1:]
-    return listed(sorted({*known[0], *own}))
+        return (known[2] + encode(own)[1:]).decode()
+    return encode(sorted({*known[0], *own})).decode()
 
 
-_GROUNDS: dict[tuple[int, int, int], tuple[list[int], int, str, Any]] = {}  # what the ids are of is kept with them
+_GROUNDS: dict[tuple[int, int, int], tuple[list[int], int, bytes, Any]] = {}  # what the ids are of is kept with them
 
 
 def _plain_due(rules: Rules, clock: Clock, received: int, passed: int, priority: str) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.errors import LedgerBroken, damaged
 from projections.grounds import Beyond, Grounds, Unsettled
-from projections.quick_verdicts import NOT_JUDGED, encode, judged, listed
+from projections.quick_verdicts import NOT_JUDGED, encode, judged
 from projections.stored_facts import (
     ALONE,
     ANSWERED,
@@ -31,6 +31,7 @@ from projections.stored_facts import (
     PAST,
     SECONDS,
     SHIFT,
+    TAIL,
     WITHDRAWN,
     Fact,
     Key,
@@ -38,6 +39,7 @@ from projections.stored_facts import (
     Stored,
     Wait,
     instant,
+    opened_with,
     positions,
 )
 
@@ -74,7 +76,7 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
 
     Raises LedgerBroken for a stream in which a version is missing, and for an entry that cannot be read.
     """
-    hours, seconds, known, hour, past = HOURS, SECONDS, KNOWN, HOUR, PAST
+    hours, seconds, known, hour, past, tail = HOURS, SECONDS, KNOWN, HOUR, PAST, TAIL
     stream, facts, plain, last, at, what, count = "", list[Fact](), True, -1, 0, OTHER, 0
     for entry in rows:
         position, of, version, name, state = entry
@@ -88,8 +90,12 @@ def cases(rows: Iterable[Stored], grounds: Grounds, as_of: int | None = None) ->
             raise damaged(f"entry {position}", what_is_wrong)
         try:
             at = hours[state[hour]] + seconds[state[past]]
-            what, read = known[name]
-            facts.append((at, position, what, read and read(state).data))
+            what, told = known[name]
+            if what == OPENING:
+                fields = opened_with(state).data
+            else:
+                fields = None if told is None else told.get(state[tail]) or told.read(state)
+            facts.append((at, position, what, fields))
         except (msgspec.MsgspecError, KeyError, ValueError):
             raise unreadable(entry) from None
         if at < last or what >= WITHDRAWN:
@@ -217,7 +223,7 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
         last_time,
         recorded[0][1],
         recorded[-1][1],
-        listed(steps),
+        encode(steps).decode(),
         None if unsettled is None else encode(unsettled).decode(),
     )
     return Case(row, position, received, last_time, len(recorded), stays, handled, is_judged, unsettled)

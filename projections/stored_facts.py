@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ledger.instants import HAPPENED_AT
+from ledger.instants import HAPPENED_AT, RECORDED_IN
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter
@@ -87,13 +87,27 @@ _FIELDS: dict[str, tuple[int, type[msgspec.Struct] | None]] = {
 }
 
 
-def _reader(fields: type[msgspec.Struct] | None) -> Callable[[bytes], Any] | None:
-    if fields is None:
-        return None
+def _decoder(fields: type[msgspec.Struct]) -> Callable[[bytes], Any]:
+    """Return what reads the fields, as `data`, from the state of an entry."""
     return msgspec.json.Decoder(msgspec.defstruct(f"{fields.__name__}State", [("data", fields)], gc=False)).decode
 
 
-KNOWN = {name: (what, _reader(fields)) for name, (what, fields) in _FIELDS.items()}
+class Told(dict[bytes, Any]):
+    """The fields of one kind of event by what follows the times in a state: all but openings mostly say the same."""
+
+    def __init__(self, fields: type[msgspec.Struct]) -> None:
+        self._decode = _decoder(fields)
+
+    def read(self, state: bytes) -> Any:
+        """Return the fields of a state, remembered while there are few."""
+        found = self._decode(state).data
+        if len(self) < REMEMBERED:
+            self[state[TAIL]] = found
+        return found
+
+
+KNOWN = {name: (what, None if fields in (None, Opening) else Told(fields)) for name, (what, fields) in _FIELDS.items()}
+opened_with = _decoder(Opening)
 ALONE = {
     OPENING: msgspec.json.Decoder(Opening).decode,
     ASSIGNED: msgspec.json.Decoder(Assigned).decode,
@@ -104,6 +118,9 @@ ALONE = {
 # Where an instant stands, in two pieces: facts fall into few of a year's hours, and a table of 3600 stays at hand.
 HOUR = slice(HAPPENED_AT[0] - 1, HAPPENED_AT[0] + 12)
 PAST = slice(HAPPENED_AT[0] + 13, HAPPENED_AT[0] + 18)
+
+
+TAIL, REMEMBERED = slice(RECORDED_IN.stop, None), 1000
 
 
 class _Days(dict[bytes, int]):

@@ -26,7 +26,8 @@ def typed(rows: list[Any], types: tuple[type, ...] = _TYPES) -> list[Any]:
 
     A table tells types when it is written to, not when a file or the table itself was changed past the program.
     """
-    if any(set(map(type, column)) != {kind} for column, kind in zip(zip(*rows, strict=True), types, strict=False)):
+    columns = zip(zip(*rows, strict=True), types, strict=False)
+    if any([*map(type, column)].count(kind) != len(rows) for column, kind in columns):
         wrong = next(row for row in rows if tuple(map(type, row)) != types[: len(row)])
         raise damaged(f"entry {wrong[0]}", "its values are not of the types that an entry's have")
     return rows

@@ -42,7 +42,7 @@ class Beside:
         """Yield the cases that were received later and handled while this one waited."""
         for group, begin, end in self._stays(own):
             where = "handled_in = ?" if self._by_priority else "handled_in IS NOT ?"
-            where += " AND (handled_at, handled_position) >= (?, ?) AND (handled_at, handled_position) < (?, ?)"
+            where += " AND (left_at, handled_position) >= (?, ?) AND (left_at, handled_position) < (?, ?)"
             where += " AND (received, position) > (?, ?)"
             until = (NEVER, 0) if end is None else _cut(end)
             yield from self._rows(where, group if self._by_priority else None, *_cut(begin), *until, own[1], own[0])

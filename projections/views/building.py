@@ -7,45 +7,64 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice, pairwise
+from itertools import chain, count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ledger.errors import LedgerBroken
+from ledger.files import sync
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.overtaking import Key, Stay, Walk, joined
+from projections.overtaking import Key, Walk, joined
 from projections.replay import Case, Emptied, cases
-from projections.stored_facts import FAR, SHIFT
+from projections.stored_facts import SHIFT
+from projections.views.judging import context_of, laid_out, times_of, years_around
 from projections.views.place import APPLICATION_ID
 from projections.views.rows import (
     MASK,
     Alike,
+    Moves,
     Totals,
     case_row,
     emptied_row,
+    handled_as,
     handling_row,
-    moving_row,
+    moves_of,
     rank,
 )
-from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, decode, encode, sealed
+from projections.views.tables import CASE_MARKS, GROUPED, HANDLING_MARKS, INDEXES, SCHEMA, SUMS, encode, sealed
 
 KINDS = (("incident:", "incident;"), ("request:", "request;"))
+FILES = 100  # of parts, and of windows of time, at most
+WINDOW = 1_000_000  # entries that happened in a window of time, about, if there are not more processes
+WINDOWS = 1
+KEPT = 64  # cases whose moves are written together
 SLICE = 500  # cases of one step of a walk; as many as wait if those are more, for each step looks at them
 MOST = 8  # processes; SQLite brings ten files together at most
 AT_ONCE = 32  # cases that are judged, then written
 FEW = 20_000  # entries that one process has judged before others have begun
 Progress = Callable[[int, int], None]
-Spread = Callable[[Path, Reader, Grounds, int, Progress], tuple[Totals, int]]  # as `part`, of all cases
 
-_MOVING = """CREATE TABLE moving ( -- what is not yet walked through
-    position INTEGER PRIMARY KEY, received INTEGER, left_at INTEGER, stays TEXT,
-    handled_in TEXT, handled_at INTEGER, handled_position INTEGER
-)"""
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part of the cases adds up to: the totals, and how many entries were read."""
+
+    totals: Totals
+    read: int
+
+
+Spread = Callable[[Path, Reader, Grounds, int, Progress], Part]  # as `part`, of all cases
+ReadBy = Callable[[], AbstractContextManager[Reader]]
+
+_MOVING = "CREATE TABLE moving (window INTEGER, moves BLOB)"  # what is not yet walked through
 
 sqlite3.register_adapter(type(None), lambda nothing: nothing)  # without one of its own each null costs a long search
 
@@ -71,51 +90,70 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What views were filled with: judged on which grounds, how many entries were read, and the sums of the order."""
+
+    grounds: Grounds
+    totals: Totals
+    read: int
+    sums: dict[str, int]
+
+
 def fill(
     connection: sqlite3.Connection,
     draft: Path,
     reader: Reader,
-    grounds: Grounds,
     up_to: int,
     progress: Progress,
     address: str | None = None,
     jobs: int = 1,
     elsewhere: Spread | None = None,
-) -> tuple[Totals, int, dict[str, int]]:
-    """Fill empty views with all cases; return the totals, how many entries were read, and the sums of the order.
+) -> Filled:
+    """Fill empty views with all cases.
 
     address: of the ledger, for other processes to read it by; without one there are none. elsewhere: has the cases
     judged, in place of processes here.
     """
     jobs = min(jobs, MOST) if address is not None and elsewhere is None and up_to > FEW else 1
-    names = [draft.with_name(f"{draft.name}.{what}{i}") for what in ("cases", "order") for i in range(jobs)]
-    for name in names:
-        name.unlink(missing_ok=True)
+    files, orders = ([draft.with_name(f"{draft.name}.{what}{i}") for i in range(FILES)] for what in ("cases", "order"))
     for statement in SCHEMA:
         connection.execute(statement)
     try:
+        _clear(files, orders)
         with no_collection(), _workers(jobs) as spread:
+            progress(0, 3)
+            read_by = partial(_read_by, address, reader if jobs == 1 else None)
+            looked_at = spread(_looked_at, read_by, up_to, jobs)
+            context = context_of(reader, up_to)
+            cut, times = looked_at()
+            grounds, edges = laid_out(context, years_around(times)), list[int]()
+            judging: list[Callable[[], Part]]
             if elsewhere is not None:
-                judged = [elsewhere(names[0], reader, grounds, up_to, progress)]
+                judging = [partial(elsewhere, files[0], reader, grounds, up_to, progress)]
             else:
-                progress(0, 3)
-                work = partial(_part_of, address, reader if address is None else None, encode(grounds), up_to)
-                judged = [f() for f in [spread(work, p, s) for p, s in zip(names, spans(reader, jobs), strict=False)]]
-                progress(1, 3)
-            made = names[: len(judged)]
-            walks = partial(walked, made, grounds.by_priority)
-            walking = [spread(walks, *w) for w in zip(names[jobs:], *_windows(made, jobs), strict=False)]
-            merged(connection, made)
-            walked_through = [f() for f in walking]
-            sums = _brought_together(connection, grounds.by_priority, names[jobs : jobs + len(walking)], walked_through)
+                edges = _edges(times, min(max(WINDOWS * jobs, up_to // WINDOW), FILES))
+                work = partial(_part_of, read_by, encode(grounds), edges, up_to)
+                judging = [spread(work, path, ranges) for path, ranges in zip(files, cut, strict=False)]
+            read = others(reader, up_to)
+            judged = [f() for f in judging]
+            progress(1, 3)
+            parts, walks = files[: len(judged)], partial(walked, files[: len(judged)], grounds.by_priority)
+            windows = zip(orders, count(), [None, *edges], [*edges, None], strict=False)
+            walking = [spread(walks, *window) for window in windows]
+            merged(connection, parts)
+            sync(draft)  # while the walks go on; what is still to come is little
+            found = ((path, walk()) for path, walk in zip(orders, walking, strict=False))
+            sums = _brought_together(connection, grounds.by_priority, found)
     finally:
-        for name in names:
-            name.unlink(missing_ok=True)
-    totals: Totals = {}
-    for found, _ in judged:
-        for key, count in found.items():
-            totals[key] = totals.get(key, 0) + count
-    return totals, sum(read for _, read in judged), sums
+        _clear(files, orders)
+    total = added(judged)
+    return Filled(grounds, total.totals, read + total.read, sums)
+
+
+def _clear(*files: Iterable[Path]) -> None:
+    for path in chain(*files):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -140,33 +178,60 @@ def spans(reader: Reader, parts: int) -> list[list[tuple[str, str]]]:
     return [f for f in found if f]
 
 
-def _part_of(
-    address: str | None,
-    reader: Reader | None,
-    grounds: bytes,
-    up_to: int,
-    path: Path,
-    ranges: Sequence[tuple[str, str]],
-) -> tuple[Totals, int]:
-    import msgspec
-
+@contextmanager
+def _read_by(address: str | None, reader: Reader | None) -> Iterator[Reader]:
+    """Yield a reader, opened by the ledger's address for this process alone where there is none."""
     from ledger.store.address import reader_at
 
-    known = msgspec.json.decode(grounds, type=Grounds)
     if reader is not None:
-        return part(path, reader, known, ranges, up_to)
+        yield reader
+        return
     with closing(reader_at(str(address))) as own:
-        return part(path, own, known, ranges, up_to)
+        yield own
+
+
+def _looked_at(read_by: ReadBy, up_to: int, parts: int) -> tuple[list[list[tuple[str, str]]], list[int]]:
+    """Return the streams of cases in parts, and the times of some entries."""
+    with read_by() as reader:
+        return spans(reader, parts), times_of(reader, up_to)
+
+
+def _edges(times: Sequence[int], windows: int) -> list[int]:
+    """Return the instants that part time into windows in which about as much happened; times: ascending."""
+    return sorted({times[len(times) * i // windows] for i in range(1, windows)}) if times else []
+
+
+def _part_of(
+    read_by: ReadBy, grounds: bytes, edges: Sequence[int], up_to: int, path: Path, ranges: Sequence[tuple[str, str]]
+) -> Part:
+    known = msgspec.json.decode(grounds, type=Grounds)
+    with read_by() as reader:
+        return part(path, reader, known, ranges, up_to, edges)
 
 
 def part(
-    path: Path, reader: Reader, grounds: Grounds, ranges: Iterable[tuple[str, str]], up_to: int
-) -> tuple[Totals, int]:
-    """Write the cases of streams with first <= id < until into a file of their own; return totals and entries read."""
-    alike, read = Alike(), 0
+    path: Path,
+    reader: Reader,
+    grounds: Grounds,
+    ranges: Iterable[tuple[str, str]],
+    up_to: int,
+    edges: Sequence[int] = (),
+) -> Part:
+    """Write the cases of streams with first <= id < until into a file of their own.
+
+    edges: between windows of time; what a case does is kept for each window in which it waits or is handled.
+    """
+    alike, read, windows = Alike(), 0, [list[Moves]() for _ in range(len(edges) + 1)]
     with no_collection(), closing(connected(path)) as connection:
         for statement in (*SCHEMA, _MOVING):
             connection.execute(statement)
+
+        def keep(least: int) -> None:
+            for number, moves in enumerate(windows):
+                if len(moves) >= least:
+                    connection.execute("INSERT INTO moving VALUES (?, ?)", (number, encode(moves)))
+                    moves.clear()
+
         connection.execute("BEGIN")
         for first, until in ranges:
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
@@ -174,15 +239,29 @@ def part(
                 judged = [c for c in some if isinstance(c, Case)]
                 rows = [case_row(c) for c in judged]
                 connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
-                connection.executemany("INSERT INTO moving VALUES (?, ?, ?, ?, ?, ?, ?)", map(moving_row, judged))
                 emptied = [emptied_row(c) for c in some if isinstance(c, Emptied)]
                 connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
+                for moves in map(moves_of, judged):
+                    for window in windows[bisect_right(edges, moves[0]) : bisect_right(edges, moves[2]) + 1]:
+                        window.append(moves)
+                keep(KEPT)
                 alike.add(rows)
                 read += sum(c.entries for c in some)
+        keep(1)
         connection.execute("COMMIT")
     totals: Totals = {}
     alike.count(totals)
-    return totals, read
+    return Part(totals, read)
+
+
+def added(parts: Iterable[Part]) -> Part:
+    """Return what parts add up to together."""
+    totals, read = Totals(), 0
+    for one in parts:
+        for key, number in one.totals.items():
+            totals[key] = totals.get(key, 0) + number
+        read += one.read
+    return Part(totals, read)
 
 
 def others(reader: Reader, up_to: int) -> int:
@@ -229,69 +308,51 @@ def merged(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
 
 @dataclass(slots=True)
 class Astride:
-    """A case that waited across the edge of a window: what is kept of it, and what each window found."""
+    """A case that waited across the edge of a window: what it does, and what each window found."""
 
-    info: tuple[Any, ...]
+    moves: Moves
     overtook: int = 0
     overtaken: int = 0
     first: Key | None = None
     passers: list[tuple[Key, Key]] = field(default_factory=list)
 
 
-def _windows(parts: Sequence[Path], count: int) -> tuple[list[int | None], list[int | None]]:
-    """Return the instants at which windows of time with about as many receipts each begin and end."""
-    if count == 1:
-        return [None], [None]
-    received = sorted(at for p in parts for at in _sample(p))
-    cuts = sorted({received[len(received) * i // count] for i in range(1, count)}) if received else []
-    return [None, *cuts], [*cuts, None]
-
-
-def _sample(path: Path) -> list[int]:
-    with closing(connected(path)) as connection:
-        return [row[0] for row in connection.execute("SELECT received FROM moving WHERE position % 64 = 0")]
-
-
 def walked(
-    parts: Sequence[Path], by_priority: bool, path: Path, begin: int | None, end: int | None
+    parts: Sequence[Path], by_priority: bool, path: Path, window: int, begin: int | None, end: int | None
 ) -> tuple[dict[str, int], dict[Key, Astride]]:
     """Walk through a window of time, write the handling of the cases that lie in it, and return its sums.
 
-    begin, end: seconds since 1970, half-open. Beside the sums come the cases that waited across an edge of the window.
+    window: its number. begin, end: seconds since 1970, half-open. Beside the sums come the cases that waited across an
+    edge of the window.
     """
     since = -(1 << 80) if begin is None else begin << SHIFT
-    walk, astride, waiting = Walk(by_priority, since), dict[Key, Astride](), dict[Key, tuple[Any, ...]]()
+    walk, astride, waiting = Walk(by_priority, since), dict[Key, Astride](), dict[Key, Moves]()
     sums = dict.fromkeys(SUMS, 0)
 
     def rows(until: Key | None) -> Iterator[tuple[Any, ...]]:
         found = walk.lead(until) if until is not None else walk.end(None if end is None else end << SHIFT)
-        done = [r for r, info in waiting.items() if until is None or (info[2] + 1) << SHIFT <= until]
+        done = [r for r, moves in waiting.items() if until is None or (moves[2] + 1) << SHIFT <= until]
         for own in done:
-            info = waiting.pop(own)
+            moves = waiting.pop(own)
             overtook, overtaken, first, passers = found.of(own)
-            if own < since or (end is not None and info[2] >= end):
-                astride[own] = Astride(info, overtook, overtaken, first, passers)
+            if own < since or (end is not None and moves[2] >= end):
+                astride[own] = Astride(moves, overtook, overtaken, first, passers)
             else:
-                yield _row(info, overtook, overtaken, first, passers, sums)
+                yield _row(moves, overtook, overtaken, first, passers, sums)
 
     with no_collection(), closing(connected(path)) as connection:
         for statement in SCHEMA:
             connection.execute(statement)
-        names = []
-        for number, source in enumerate(parts):
-            connection.execute(f"ATTACH ? AS part{number}", (str(source),))
-            names.append(f"SELECT * FROM part{number}.moving WHERE received < ? AND left_at >= ?")
-        edges = (FAR if end is None else end, -FAR if begin is None else begin) * len(names)
-        cursor = connection.execute(f"{' UNION ALL '.join(names)} ORDER BY received, position", edges)
         connection.execute("BEGIN")
         into = f"INSERT INTO handling VALUES ({HANDLING_MARKS})"
-        while batch := cursor.fetchmany(max(SLICE, len(waiting))):
-            for row in batch:
-                position, received, _, stays, group, at, entry = row
+        found = iter(_moving(parts, window))
+        while batch := list(islice(found, max(SLICE, len(waiting)))):
+            for moves in batch:
+                received, position, _, stays, handled = moves
                 own = received << SHIFT | position
-                waiting[own] = row
-                walk.add(own, decode(stays), None if group is None else (group, at << SHIFT | entry))
-            until = rank(batch[-1][1], batch[-1][0])
+                waiting[own] = moves
+                walk.add(own, stays, handled)
+            until = rank(batch[-1][0], batch[-1][1])
             if until > since:
                 connection.executemany(into, list(rows(until)))
         connection.executemany(into, list(rows(None)))
@@ -299,8 +360,22 @@ def walked(
     return sums, astride
 
 
+def _moving(parts: Sequence[Path], window: int) -> list[Moves]:
+    """Return what is kept for a window of time, in order of receipt."""
+    found: list[Moves] = []
+    for path in parts:
+        with closing(connected(path)) as connection:
+            for (moves,) in connection.execute("SELECT moves FROM moving WHERE window = ?", (window,)):
+                found += _moves(moves)
+    found.sort()
+    return found
+
+
+_moves = msgspec.json.Decoder(list[Moves]).decode
+
+
 def _row(
-    info: tuple[Any, ...],
+    moves: Moves,
     overtook: int,
     overtaken: int,
     first: Key | None,
@@ -308,8 +383,8 @@ def _row(
     sums: dict[str, int],
 ) -> tuple[Any, ...]:
     """Return the handling row of a case, and add it to the sums."""
-    position, received, left, stays, group, at, entry = info
-    if group is not None:
+    received, position, left, stays, handled = moves
+    if handled is not None:
         sums["handled"] += 1
     if overtook:
         sums["out_of_turn"] += 1
@@ -317,33 +392,31 @@ def _row(
     if overtaken:
         sums["overtaken"] += 1
     who = None if first is None else first & MASK
-    by = [(a, b & MASK) for a, b in passers]
-    return handling_row(position, received, left, overtook, overtaken, who, by, stays, (group, at, entry))
+    by, text = [(a, b & MASK) for a, b in passers], encode(stays).decode()
+    return handling_row(position, received, left, overtook, overtaken, who, by, text, handled_as(handled))
 
 
 def _brought_together(
     connection: sqlite3.Connection,
     by_priority: bool,
-    files: Sequence[Path],
-    found: Sequence[tuple[dict[str, int], dict[Key, Astride]]],
+    walks: Iterable[tuple[Path, tuple[dict[str, int], dict[Key, Astride]]]],
 ) -> dict[str, int]:
     """Bring the handling of all windows together; return the sums."""
     sums = dict.fromkeys(SUMS, 0)
     together: dict[Key, Astride] = {}
-    for window_sums, astride in found:
+    for path, (window_sums, astride) in walks:
+        connection.execute("ATTACH ? AS part", (str(path),))
+        connection.execute("INSERT INTO handling SELECT * FROM part.handling")
+        connection.execute("DETACH part")
         for name in SUMS:
             sums[name] += window_sums[name]
         for own, more in astride.items():
-            known = together.setdefault(own, Astride(more.info))
+            known = together.setdefault(own, Astride(more.moves))
             known.overtook += more.overtook
             known.overtaken += more.overtaken
             known.first = more.first if known.first is None else known.first
             known.passers += more.passers
-    for path in files:
-        connection.execute("ATTACH ? AS part", (str(path),))
-        connection.execute("INSERT INTO handling SELECT * FROM part.handling")
-        connection.execute("DETACH part")
-    rows = [_row(a.info, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
+    rows = [_row(a.moves, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
     connection.executemany(f"INSERT INTO handling VALUES ({HANDLING_MARKS})", rows)
     for statement in INDEXES:
         if " ON handling " in statement:
@@ -353,7 +426,7 @@ def _brought_together(
 
 def _in_stays(case: Astride, by_priority: bool) -> list[tuple[Key, Key]]:
     """Return the first to overtake a case in each stay; a window may begin within one."""
-    stays: list[Stay] = decode(case.info[3])
+    stays = case.moves[3]
     begins = [a for _, a, _ in (stays if by_priority else joined(stays))]
     found: dict[Key, Key] = {}
     for begun, by in case.passers:

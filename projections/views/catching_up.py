@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-from ledger.clock import now
-from ledger.store.reading import EVERYTHING, Reader
-from projections.grounds import CONTEXT, GENERIC, Customer, Grounds
+from ledger.store.reading import Reader
+from projections.grounds import CONTEXT, Grounds
 from projections.overtaking import Key, Stay, Walk, joined
-from projections.replay import Case, Emptied, cases, unreadable
+from projections.replay import Case
 from projections.stored_facts import SHIFT
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
+from projections.views.judging import changed_since, grounds_of, judged, years_of
 from projections.views.rows import (
     MASK,
     case_row,
@@ -49,11 +46,6 @@ MOST = 50_000  # new entries that are worth catching up with one by one
 CASES = ("incident:", "request:")
 
 
-def kind_range(kind: str) -> tuple[str, str]:
-    """Return the first stream id of a kind and the first one after it."""
-    return f"{kind}:", f"{kind};"
-
-
 def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last: int) -> None:
     """Bring the views from one position to a later one, in one transaction that the caller holds."""
     if last - position > max(MOST, position // 4):
@@ -74,56 +66,21 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     if kinds & set(UPTIME):
         forget_reached(connection, reader, (s for s in touched if s.partition(":")[0] in UPTIME), last)
+    latest, reached = state.get("last_time"), _latest_of(connection, streams)
     before = _replace(connection, streams, found)
     connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
     connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))
     _handle(connection, before, found, grounds.by_priority)
-    [(latest,)] = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases")
-    state.put(
-        position=last,
-        mark=mark(reader.at([last])[0]),
-        last_time=max(latest, grounds.last_time),
-    )
+    if reached == latest or kinds & set(CONTEXT):  # what was the latest may be so no more
+        [(latest,)] = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases")
+    latest = max(latest, grounds.last_time, *(c.last_time for c in found))
+    state.put(position=last, mark=mark(reader.at([last])[0]), last_time=latest)
 
 
-def grounds_of(reader: Reader, up_to: int, years: range, as_of: int | None = None) -> Grounds:
-    """Return what the cases of a ledger are judged by, up to a position, seen at an instant; None: all of it."""
-    from ledger.store.mapper import from_state
-    from projections.grounding import grounds
-    from projections.history import History
-    from projections.judgement import Judgement
-
-    rows = [row for kind in CONTEXT for row in reader.rows_by_stream(*kind_range(kind), up_to)]
-    history = History(from_state(*row) for row in sorted(rows, key=lambda r: r[0]))
-    at = datetime.max.replace(tzinfo=UTC, microsecond=0) if as_of is None else datetime.fromtimestamp(as_of, UTC)
-    return grounds(Judgement(history, at), years)
-
-
-def years_of(grounds: Grounds) -> range:
-    """Return the calendar years that clocks cover."""
-    first = next(iter(grounds.months.values()))[1]
-    return range(int(first[0][:4]), max(int(first[-1][:4]) + 1, now().year + 3))
-
-
-def years_around(reader: Reader, last: int) -> range:
-    """Return the calendar years in which the ledger's facts happened, as a sample of them has it, and the next two."""
-    sample = [*range(1, last + 1, max(1, last // 1000)), *([last] if last else [])]
-    years = []
-    for entry in reader.at(sample):
-        try:
-            years.append(int(decode(entry[4])["time"][:4]))
-        except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
-            raise unreadable(entry) from None
-    return range(min([*years, now().year]) - 1, max([*years, now().year]) + 3)
-
-
-def judged(
-    reader: Reader, streams: Iterable[str], grounds: Grounds, up_to: int, as_of: int | None = None
-) -> tuple[list[Case], list[Emptied]]:
-    """Return the cases of these streams, and those of which nothing is left."""
-    rows = (row for s in sorted(streams) for row in reader.rows_by_stream(s, f"{s} ", up_to))
-    found = list(cases(rows, grounds, as_of))
-    return [c for c in found if isinstance(c, Case)], [c for c in found if isinstance(c, Emptied)]
+def _latest_of(connection: sqlite3.Connection, streams: Iterable[str]) -> int:
+    """Return the time of the latest fact of some cases, 0 for none."""
+    asked = "SELECT coalesce(max(last_time), 0) FROM cases WHERE stream = ?"
+    return max((connection.execute(asked, (s,)).fetchone()[0] for s in streams), default=0)
 
 
 def _moved_by(connection: sqlite3.Connection, before: Grounds, after: Grounds) -> Iterable[str]:
@@ -133,21 +90,6 @@ def _moved_by(connection: sqlite3.Connection, before: Grounds, after: Grounds) -
         if since is not None:
             found = connection.execute("SELECT stream FROM cases WHERE customer = ? AND received >= ?", (name, since))
             yield from (row[0] for row in found)
-
-
-def changed_since(one: Customer, other: Customer) -> int | None:
-    """Return the instant from which two accounts of a customer judge cases differently; None when they do not."""
-    if (one.desk, one.positions) != (other.desk, other.positions):
-        return -EVERYTHING
-    instants = []
-    for service in {*one.services, *other.services, GENERIC}:
-        a, b = one.timeline(service), other.timeline(service)
-        for at in sorted({*a.at, *b.at, -EVERYTHING}):
-            i, j = a.index(at), b.index(at)
-            if (a.deals[i], a.doubts[i]) != (b.deals[j], b.doubts[j]):
-                instants.append(at)
-                break
-    return min(instants, default=None)
 
 
 def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list[Case]) -> dict[int, tuple[Any, ...]]:

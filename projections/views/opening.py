@@ -190,36 +190,27 @@ def build(
 ) -> None:
     """Build views that are true for a position into a file that is not there yet."""
     from projections.views import building
-    from projections.views.catching_up import grounds_of, years_around
 
-    try:
-        grounds = grounds_of(reader, last, years_around(reader, last))
-        others = building.others(reader, last)
-    except (LedgerBroken, *AMISS):
-        building.find_damage(reader, last)
-        raise
     with contextlib.closing(building.connected(draft)) as connection:
         try:
-            totals, read, sums = building.fill(
-                connection, draft, reader, grounds, last, progress, address, jobs, elsewhere
-            )
+            found = building.fill(connection, draft, reader, last, progress, address, jobs, elsewhere)
         except (LedgerBroken, *AMISS):
             building.find_damage(reader, last)
             raise
-        if read + others != last:
+        if found.read != last:
             building.find_damage(reader, last)
         connection.execute("BEGIN")
-        building.write_totals(connection, totals)
+        building.write_totals(connection, found.totals)
         latest = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases").fetchone()[0]
-        State(connection).put_grounds(grounds)
+        State(connection).put_grounds(found.grounds)
         State(connection).put(
             made_by=made_by(),
             ledger=reader.identity(),
             position=last,
             mark=mark(reader.at([last])[0]) if last else "",
-            is_movable=int(grounds.is_movable),
-            last_time=max(latest, grounds.last_time),
-            **sums,
+            is_movable=int(found.grounds.is_movable),
+            last_time=max(latest, found.grounds.last_time),
+            **found.sums,
         )
         connection.execute("COMMIT")
     sync(draft)

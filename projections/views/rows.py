@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from projections.replay import Case, Emptied
-from projections.stored_facts import FAR, SHIFT
+from projections.stored_facts import FAR, SHIFT, Key, Stay
 from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
 
 Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
@@ -42,14 +42,12 @@ def left_at(case: Case) -> int:
     return NEVER if end is None else end >> SHIFT
 
 
-def moving_row(case: Case) -> tuple[Any, ...]:
-    """Return what is kept of a case until its moves are walked through: what its handling row has of them."""
-    stays = encode(case.stays).decode()
-    if case.handled is None:
-        return case.position, case.received, left_at(case), stays, None, None, None
-    group, key = case.handled
-    at = key >> SHIFT
-    return case.position, case.received, at, stays, group, at, key & MASK
+Moves = tuple[int, int, int, list[Stay], tuple[str, Key] | None]  # received, position, left_at, stays, handled
+
+
+def moves_of(case: Case) -> Moves:
+    """Return what is kept of a case until its moves are walked through."""
+    return case.received, case.position, left_at(case), case.stays, case.handled
 
 
 def handling_row(

@@ -21,9 +21,8 @@ from ledger.errors import LedgerError, NoLedger
 from ledger.store.address import reader_at, shown
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.views.building import KINDS, Progress, Spread, connected, part
+from projections.views.building import KINDS, Part, Progress, Spread, added, connected, part
 from projections.views.file import made_by, mark
-from projections.views.rows import Totals
 from projections.views.tables import encode
 
 FAST = 1  # of zlib: to a third in a fourteenth of the time that judging takes
@@ -43,11 +42,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The cases of a part: their file, compressed, the totals of the answered ones, and how many entries were read."""
+    """The cases of a part: their file, compressed, and what they add up to."""
 
     file: bytes
-    totals: Totals
-    read: int
+    part: Part
 
 
 class Run(Protocol):
@@ -62,7 +60,7 @@ class Run(Protocol):
 def spreading(run: Run, address: str, parts: int) -> Spread:
     """Return what does as `building.part` does for all cases of a ledger, by having about so many parts judged."""
 
-    def spread(path: Path, reader: Reader, grounds: Grounds, up_to: int, progress: Progress) -> tuple[Totals, int]:
+    def spread(path: Path, reader: Reader, grounds: Grounds, up_to: int, progress: Progress) -> Part:
         source = Source(address, up_to, _mark(reader, up_to), made_by(), encode(grounds))
         cut = cuts(reader, parts)
         return _joined(path, run(partial(judged, source), cut, lambda count: progress(count, len(cut))))
@@ -94,17 +92,16 @@ def judged(source: Source, spans: Spans) -> Judged:
             raise LedgerError(shown(source.address), what, "let every worker read this ledger, not a copy of its own")
         grounds = msgspec.json.decode(source.grounds, type=Grounds)
         file = Path(folder, "part")
-        totals, read = part(file, reader, grounds, spans, source.up_to)
-        return Judged(zlib.compress(file.read_bytes(), FAST), totals, read)
+        found = part(file, reader, grounds, spans, source.up_to)
+        return Judged(zlib.compress(file.read_bytes(), FAST), found)
 
 
 def _mark(reader: Reader, position: int) -> list[str]:
     return [mark(entry) for entry in reader.at([position])]
 
 
-def _joined(path: Path, found: Sequence[Judged]) -> tuple[Totals, int]:
-    """Write parts into one file, and return their totals and how many entries were read."""
-    totals: Totals = {}
+def _joined(path: Path, found: Sequence[Judged]) -> Part:
+    """Write parts into one file, and return what they add up to together."""
     path.write_bytes(zlib.decompress(found[0].file))
     with closing(connected(path)) as connection:
         for one in found[1:]:
@@ -113,7 +110,4 @@ def _joined(path: Path, found: Sequence[Judged]) -> tuple[Totals, int]:
             for table in ("cases", "emptied", "moving"):
                 connection.execute(f"INSERT INTO {table} SELECT * FROM part.{table}")
             connection.execute("DETACH part")
-    for one in found:
-        for key, count in one.totals.items():
-            totals[key] = totals.get(key, 0) + count
-    return totals, sum(one.read for one in found)
+    return added(one.part for one in found)

@@ -51,7 +51,7 @@ SCHEMA = (
     """CREATE TABLE handling ( -- handling order, a row a case: see the command order
     position INTEGER PRIMARY KEY, -- of the entry that opens the case
     received INTEGER NOT NULL,
-    left_at INTEGER NOT NULL, -- when it waited last; 1099511627776 while it waits
+    left_at INTEGER NOT NULL, -- when it waited last: a handled one when it was; 1099511627776 while it waits
     overtook INTEGER NOT NULL,
     overtaken_by INTEGER NOT NULL,
     overtook_first INTEGER, -- the first received among those it overtook
@@ -98,13 +98,11 @@ FROM cases""",
 )
 INDEXES = (
     "CREATE UNIQUE INDEX cases_by_stream ON cases (stream)",
-    "CREATE INDEX cases_by_receipt ON cases (received, position)",
+    "CREATE INDEX cases_by_receipt ON cases (received)",
     "CREATE INDEX cases_by_customer ON cases (customer, received)",
-    "CREATE INDEX cases_by_last_time ON cases (last_time)",
-    "CREATE INDEX unsettled_cases ON cases (received, position) WHERE verdict IS NULL",
-    "CREATE INDEX cases_by_last_position ON cases (last_position, first_position, stream)",
-    "CREATE INDEX handling_in_order ON handling (handled_in, handled_at, handled_position, received, position)",
-    "CREATE INDEX handling_by_leaving ON handling (left_at)",
+    "CREATE INDEX unsettled_cases ON cases (received) WHERE verdict IS NULL",
+    "CREATE INDEX cases_by_last_position ON cases (last_position, first_position, last_time)",
+    "CREATE INDEX handling_by_leaving ON handling (left_at, handled_position, received, handled_in)",
 )
 GROUPED = ("month", "customer", "service", "priority", "channel", "kind")
 CASE_COLUMNS = (

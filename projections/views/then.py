@@ -17,8 +17,9 @@ from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import Case
 from projections.stored_facts import FAR, SHIFT, instant
-from projections.views.catching_up import Moving, changed_since, grounds_of, judged, moving_of, years_of
+from projections.views.catching_up import Moving, moving_of
 from projections.views.file import State
+from projections.views.judging import changed_since, grounds_of, judged, years_of
 from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank
 from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, encode, unsealed
 
@@ -199,13 +200,13 @@ class _Before:
         if begin >= until:
             return 0, None
         where = "handled_in = ?" if self._by_priority else "handled_in IS NOT ?"
-        where += " AND (handled_at, handled_position) >= (?, ?) AND (handled_at, handled_position) < (?, ?)"
+        where += " AND (left_at, handled_position) >= (?, ?) AND (left_at, handled_position) < (?, ?)"
         where += " AND (received, position) > (?, ?)"
         values = (group if self._by_priority else None, *_cut(begin), *_cut(until), *_cut(self._own))
         count = self._connection.execute(f"SELECT count(*) FROM handling WHERE {where}", values).fetchone()[0]
         if not count:
             return 0, None
-        first = f"SELECT position FROM handling WHERE {where} ORDER BY handled_at, handled_position LIMIT 1"
+        first = f"SELECT position FROM handling WHERE {where} ORDER BY left_at, handled_position LIMIT 1"
         return count, self._connection.execute(first, values).fetchone()[0]
 
 
