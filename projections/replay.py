@@ -35,6 +35,7 @@ from projections.stored_facts import (
     WITHDRAWN,
     Fact,
     Key,
+    Moves,
     Stay,
     Stored,
     Wait,
@@ -52,12 +53,9 @@ class Case(msgspec.Struct, gc=False):
     """
 
     row: tuple[Any, ...]
-    position: int  # of the entry that opens it: what the case is known by in the views
-    received: int
+    moves: Moves
     last_time: int
     entries: int
-    stays: list[Stay]
-    handled: tuple[str, Key] | None
     is_judged: bool
     unsettled: Unsettled | None
 
@@ -208,6 +206,9 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
             is_judged = True
         except Beyond:  # years outside the clocks: the plain rules say what they think of that
             pass
+    left = received if not stays else FAR if stays[-1][2] is None else stays[-1][2] >> SHIFT
+    if handled is not None:
+        left = handled[1] >> SHIFT
     last_time = facts[-1][0]
     row = (
         position,
@@ -226,7 +227,8 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
         encode(steps).decode(),
         None if unsettled is None else encode(unsettled).decode(),
     )
-    return Case(row, position, received, last_time, len(recorded), stays, handled, is_judged, unsettled)
+    moves = (received, position, left, stays, handled)
+    return Case(row, moves, last_time, len(recorded), is_judged, unsettled)
 
 
 def _left_by(stays: list[Stay], second: Key) -> list[Stay]:

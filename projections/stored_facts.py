@@ -19,6 +19,8 @@ Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that ma
 Wait = tuple[Fact, Fact | None]
 Key = int  # an instant and a position, in this order
 Stay = tuple[str, Key, Key | None]  # the group a case waits in, from when until when; None: it still does
+# What a case does: when it was received, by which entry; when it waited last, where it waits, and its handling.
+Moves = tuple[int, int, int, list[Stay], tuple[str, Key] | None]
 
 SHIFT = 31
 FAR = 1 << 40  # later than any instant

@@ -258,7 +258,7 @@ def test_another_version_of_the_program_is_refused_and_no_password_is_logged(
     lines = refused(run(address, "--views", str(tmp_path / "views"), "rebuild", "--scheduler", away.address))
 
     assert lines[1] == "a worker runs another version of this program"
-    source = spreading.Source(address, 1, [], "", b"")
+    source = spreading.Source(address, 1, [], "", b"", [])
     log = repr(source) + away.folder.joinpath("log").read_text()
     assert "another version of this program" in log
     assert ESCAPED not in log

@@ -178,7 +178,7 @@ def test_a_row_of_another_case_is_checked_too(tmp_path: Path) -> None:
 
 def test_a_damaged_index_is_told_by_verify(db: Path, seen: Path) -> None:
     with closing(sqlite3.connect(seen)) as connection:
-        root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'cases_by_customer'").fetchone()[0]
+        root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'cases_by_stream'").fetchone()[0]
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     content = bytearray(seen.read_bytes())
     content[root * size - 3] ^= 1  # in the last of its keys

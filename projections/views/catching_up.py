@@ -11,21 +11,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from ledger.store.reading import Reader
-from projections.grounds import CONTEXT, Grounds
+from projections.grounds import CONTEXT
 from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import Case
-from projections.stored_facts import SHIFT
+from projections.stored_facts import SHIFT, Moves
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
-from projections.views.judging import changed_since, grounds_of, judged, years_of
+from projections.views.judging import grounds_of, judged, moved, years_of
 from projections.views.rows import (
     MASK,
     case_row,
     count_alike,
     emptied_row,
-    handled_as,
     handling_row,
-    left_at,
+    moves_in,
     rank,
 )
 from projections.views.tables import (
@@ -36,7 +35,6 @@ from projections.views.tables import (
     STREAM,
     Damaged,
     decode,
-    encode,
     unsealed,
 )
 from projections.views.uptime import KINDS as UPTIME
@@ -58,11 +56,11 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
         if "terms" in kinds or ("calendar" in kinds and any(r.holidays for r in grounds.rules)):
             raise TooMuch
         later = grounds_of(reader, last, years_of(grounds))
-        streams |= set(_moved_by(connection, grounds, later))
+        streams |= set(moved(connection, grounds, later))
         grounds = later
         state.put_grounds(grounds)
     found, emptied = judged(reader, streams, grounds, last)
-    if any(not c.is_judged and not grounds.rules_at(c.received).plain for c in found):
+    if any(not c.is_judged and not grounds.rules_at(c.moves[0]).plain for c in found):
         raise TooMuch  # a case outside the years of the clocks: they are laid out anew
     if kinds & set(UPTIME):
         forget_reached(connection, reader, (s for s in touched if s.partition(":")[0] in UPTIME), last)
@@ -81,15 +79,6 @@ def _latest_of(connection: sqlite3.Connection, streams: Iterable[str]) -> int:
     """Return the time of the latest fact of some cases, 0 for none."""
     asked = "SELECT coalesce(max(last_time), 0) FROM cases WHERE stream = ?"
     return max((connection.execute(asked, (s,)).fetchone()[0] for s in streams), default=0)
-
-
-def _moved_by(connection: sqlite3.Connection, before: Grounds, after: Grounds) -> Iterable[str]:
-    """Yield the cases whose verdict a change of the agreements can touch."""
-    for name in {*before.customers, *after.customers}:
-        since = changed_since(before.customer(name), after.customer(name))
-        if since is not None:
-            found = connection.execute("SELECT stream FROM cases WHERE customer = ? AND received >= ?", (name, since))
-            yield from (row[0] for row in found)
 
 
 def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list[Case]) -> dict[int, tuple[Any, ...]]:
@@ -123,24 +112,16 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     return handling
 
 
-Moving = tuple[int, list[Stay], tuple[str, Key] | None]  # received, stays, handled
-
-
-def moving_of(row: tuple[Any, ...]) -> Moving:
-    """Return what a case does in the handling order, as its row keeps it."""
-    return row[1], [tuple(s) for s in decode(row[7])], (row[8], rank(row[9], row[10])) if row[8] else None
-
-
-def _moves(moving: Moving) -> list[tuple[Key, Any]]:
-    _, stays, handled = moving
+def _in_order(moves: Moves) -> list[tuple[Key, Any]]:
+    *_, stays, handled = moves
     found: list[tuple[Key, Any]] = [(a, ("enters", g)) for g, a, _ in stays]
     found += [(b, ("leaves", g)) for g, _, b in stays if b is not None]
     return sorted([*found, *([(handled[1], ("handled", handled[0]))] if handled else [])])
 
 
-def _first_difference(one: Moving | None, other: Moving | None) -> Key | None:
+def _first_difference(one: Moves | None, other: Moves | None) -> Key | None:
     """Return the first instant at which two accounts of a case's moves differ; None when they do not."""
-    a, b = ([] if m is None else _moves(m) for m in (one, other))
+    a, b = ([] if m is None else _in_order(m) for m in (one, other))
     if one and other and one[0] != other[0]:
         return min(a[0][0] if a else 1 << 80, b[0][0] if b else 1 << 80)
     for x, y in zip(a, b, strict=False):
@@ -157,8 +138,8 @@ def _handle(
 
     Two walks from there, through the moves as they were and as they are: what each case was overtaken before stays.
     """
-    old = {p: moving_of(row) for p, row in before.items()}
-    new: dict[int, Moving] = {c.position: (c.received, c.stays, c.handled) for c in found}
+    old = {p: moves_in(row) for p, row in before.items()}
+    new = {c.moves[1]: c.moves for c in found}
     firsts = [_first_difference(old.get(p), new.get(p)) for p in {*old, *new}]
     since = min((f for f in firsts if f is not None), default=None)
     rows = {p: row for p, row in before.items() if p in new}
@@ -166,17 +147,17 @@ def _handle(
         window = connection.execute("SELECT * FROM handling WHERE left_at >= ?", (since >> SHIFT,))
         rows |= {row[0]: unsealed(row) for row in window}
     then, after = Walk(by_priority, since or 0), Walk(by_priority, since or 0)
-    moving = {p: moving_of(row) for p, row in rows.items()}
+    moving = {p: moves_in(row) for p, row in rows.items()}
     for p, m in {**moving, **old}.items():
-        then.add(rank(m[0], p), m[1], m[2])
+        then.add(rank(m[0], p), *m[3:])
     for p, m in {**{p: m for p, m in moving.items() if p not in old}, **new}.items():
-        after.add(rank(m[0], p), m[1], m[2])
+        after.add(rank(m[0], p), *m[3:])
     was, now_ = (then.lead(), after.lead()) if since is not None else (then.found, after.found)
     sums: dict[str, int] = dict.fromkeys(("handled", "out_of_turn", "overtaken", "overtakings"), 0)
     _sum(sums, before.values(), -1)
     written = []
-    lefts = {c.position: left_at(c) for c in found}
-    for p, (received, stays, handled) in {**{p: m for p, m in moving.items() if p not in old}, **new}.items():
+    for p, m in {**{p: m for p, m in moving.items() if p not in old}, **new}.items():
+        received, _, _, stays, handled = m
         row = before.get(p) or rows.get(p)
         own_old = rank(old[p][0], p) if p in old else rank(received, p)
         own = rank(received, p)
@@ -189,17 +170,7 @@ def _handle(
             first_position = None if first is None else first & MASK
         overtaken += (row[4] if row else 0) - was_overtaken
         kept = _passers(row, stays if by_priority else joined(stays), since, was_passers, passers)
-        new_row = handling_row(
-            p,
-            received,
-            lefts.get(p, row[2] if row else 0),
-            overtook,
-            overtaken,
-            first_position,
-            kept,
-            encode(stays).decode(),
-            handled_as(handled),
-        )
+        new_row = handling_row(m, overtook, overtaken, first_position, kept)
         if p in new:
             written.append(new_row)
             _sum(sums, (new_row,), 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from time import gmtime
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import CONTEXT, GENERIC, Customer, Grounds
 from projections.replay import Case, Emptied, cases, unreadable
 from projections.stored_facts import instant
-from projections.views.tables import decode
+from projections.views.tables import decode, encode
 
 if TYPE_CHECKING:
     from projections.judgement import Judgement
@@ -96,3 +97,17 @@ def changed_since(one: Customer, other: Customer) -> int | None:
                 instants.append(at)
                 break
     return min(instants, default=None)
+
+
+def moved(connection: sqlite3.Connection, one: Grounds, other: Grounds, position: int = EVERYTHING) -> Iterator[str]:
+    """Yield the cases with an entry up to a position whose verdict two accounts of the agreements can tell apart."""
+    since = {
+        name: changed_since(one.customer(name), other.customer(name)) for name in {*one.customers, *other.customers}
+    }
+    changed = {name: at for name, at in since.items() if at is not None}
+    statement = """
+        SELECT stream, customer, received FROM cases
+        WHERE received >= ? AND customer IN (SELECT value FROM json_each(?)) AND first_position <= ?
+    """
+    asked = (min(changed.values(), default=EVERYTHING), encode(list(changed)).decode(), position)
+    return (s for s, customer, received in connection.execute(statement, asked) if received >= changed[customer])

@@ -190,18 +190,18 @@ def build(
 ) -> None:
     """Build views that are true for a position into a file that is not there yet."""
     from projections.views import building
+    from projections.views.parts import connected
 
-    with contextlib.closing(building.connected(draft)) as connection:
-        try:
-            found = building.fill(connection, draft, reader, last, progress, address, jobs, elsewhere)
-        except (LedgerBroken, *AMISS):
-            building.find_damage(reader, last)
-            raise
-        if found.read != last:
-            building.find_damage(reader, last)
+    try:
+        found = building.fill(draft, reader, last, progress, address, jobs, elsewhere)
+    except (LedgerBroken, *AMISS):
+        building.find_damage(reader, last)
+        raise
+    if found.read != last:
+        building.find_damage(reader, last)
+    with contextlib.closing(connected(draft)) as connection:
         connection.execute("BEGIN")
-        building.write_totals(connection, found.totals)
-        latest = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases").fetchone()[0]
+        building.write_totals(connection, found.cases.totals)
         State(connection).put_grounds(found.grounds)
         State(connection).put(
             made_by=made_by(),
@@ -209,7 +209,7 @@ def build(
             position=last,
             mark=mark(reader.at([last])[0]) if last else "",
             is_movable=int(found.grounds.is_movable),
-            last_time=max(latest, found.grounds.last_time),
+            last_time=max(found.cases.latest, found.grounds.last_time),
             **found.sums,
         )
         connection.execute("COMMIT")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
 from projections.replay import Case, Emptied
-from projections.stored_facts import FAR, SHIFT, Key, Stay
-from projections.views.tables import GROUP_COLUMN, VERDICT, encode, sealed
+from projections.stored_facts import FAR, SHIFT, Moves
+from projections.views.tables import GROUP_COLUMN, VERDICT, decode, encode, sealed
 
 Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
 
@@ -32,47 +32,27 @@ def rank(received: int, position: int) -> int:
     return received << SHIFT | position
 
 
-def left_at(case: Case) -> int:
-    """Return when a case waited last; NEVER while it waits."""
-    if case.handled is not None:
-        return case.handled[1] >> SHIFT
-    if not case.stays:
-        return case.received
-    end = case.stays[-1][2]
-    return NEVER if end is None else end >> SHIFT
-
-
-Moves = tuple[int, int, int, list[Stay], tuple[str, Key] | None]  # received, position, left_at, stays, handled
-
-
-def moves_of(case: Case) -> Moves:
-    """Return what is kept of a case until its moves are walked through."""
-    return case.received, case.position, left_at(case), case.stays, case.handled
-
-
 def handling_row(
-    position: int,
-    received: int,
-    left: int,
-    overtook: int,
-    overtaken_by: int,
-    first: int | None,
-    passers: list[tuple[int, int]],
-    stays: str,
-    handled: Iterable[Any],
+    moves: Moves, overtook: int, overtaken_by: int, first: int | None, passers: list[tuple[int, int]]
 ) -> tuple[Any, ...]:
     """Return the row of a case in the handling order.
 
     passers: of each stay that was passed, its beginning and who; kept in order of time, in whatever order they were
-    found. handled: as `handled_as` gives it.
+    found.
     """
-    text = encode(sorted(passers)).decode() if passers else "[]"
-    return sealed((position, received, left, overtook, overtaken_by, first, text, stays, *handled))
+    received, position, left, stays, handled = moves
+    by, text = encode(sorted(passers)).decode() if passers else "[]", encode(stays).decode()
+    if handled is None:
+        return sealed((position, received, left, overtook, overtaken_by, first, by, text, None, None, None))
+    group, key = handled
+    at, entry = key >> SHIFT, key & MASK
+    return sealed((position, received, left, overtook, overtaken_by, first, by, text, group, at, entry))
 
 
-def handled_as(handled: tuple[str, int] | None) -> tuple[str | None, int | None, int | None]:
-    """Return in which group, when and by which entry a case was handled."""
-    return (None, None, None) if handled is None else (handled[0], handled[1] >> SHIFT, handled[1] & MASK)
+def moves_in(row: tuple[Any, ...]) -> Moves:
+    """Return what a case does, as its row in the handling order keeps it."""
+    stays = [(group, begin, end) for group, begin, end in decode(row[7])]
+    return row[1], row[0], row[2], stays, None if row[8] is None else (row[8], rank(row[9], row[10]))
 
 
 class Alike:

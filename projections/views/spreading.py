@@ -21,8 +21,9 @@ from ledger.errors import LedgerError, NoLedger
 from ledger.store.address import reader_at, shown
 from ledger.store.reading import Reader
 from projections.grounds import Grounds
-from projections.views.building import KINDS, Part, Progress, Spread, added, connected, part
+from projections.views.building import Progress, Spread
 from projections.views.file import made_by, mark
+from projections.views.parts import KINDS, Part, added, besides, connected, part
 from projections.views.tables import encode
 
 FAST = 1  # of zlib: to a third in a fourteenth of the time that judging takes
@@ -31,20 +32,22 @@ Spans = list[tuple[str, str]]  # streams with first <= id < until
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What cases are judged from: a ledger up to an entry, which must be this one, on grounds as JSON."""
+    """What cases are judged from: a ledger up to an entry, which must be this one, on grounds as JSON, in windows."""
 
     address: str = field(repr=False)  # a password may stand in it, and workers may log what they fail at
     up_to: int
     mark: list[str] = field(repr=False)
     made_by: str
     grounds: bytes = field(repr=False)
+    edges: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The cases of a part: their file, compressed, and what they add up to."""
+    """The cases of a part: their file and their moves, compressed, and what they add up to."""
 
     file: bytes
+    moves: list[bytes]  # a window of time each
     part: Part
 
 
@@ -58,10 +61,12 @@ class Run(Protocol):
 
 
 def spreading(run: Run, address: str, parts: int) -> Spread:
-    """Return what does as `building.part` does for all cases of a ledger, by having about so many parts judged."""
+    """Return what does as `parts.part` does for all cases of a ledger, by having about so many parts judged."""
 
-    def spread(path: Path, reader: Reader, grounds: Grounds, up_to: int, progress: Progress) -> Part:
-        source = Source(address, up_to, _mark(reader, up_to), made_by(), encode(grounds))
+    def spread(
+        path: Path, reader: Reader, grounds: Grounds, up_to: int, edges: Sequence[int], progress: Progress
+    ) -> Part:
+        source = Source(address, up_to, _mark(reader, up_to), made_by(), encode(grounds), edges)
         cut = cuts(reader, parts)
         return _joined(path, run(partial(judged, source), cut, lambda count: progress(count, len(cut))))
 
@@ -92,8 +97,11 @@ def judged(source: Source, spans: Spans) -> Judged:
             raise LedgerError(shown(source.address), what, "let every worker read this ledger, not a copy of its own")
         grounds = msgspec.json.decode(source.grounds, type=Grounds)
         file = Path(folder, "part")
-        found = part(file, reader, grounds, spans, source.up_to)
-        return Judged(zlib.compress(file.read_bytes(), FAST), found)
+        found = part(file, reader, grounds, spans, source.up_to, source.edges)
+        rows, *moves = (
+            zlib.compress(path.read_bytes(), FAST) for path in (file, *besides(file, len(source.edges) + 1))
+        )
+        return Judged(rows, moves, found)
 
 
 def _mark(reader: Reader, position: int) -> list[str]:
@@ -103,11 +111,13 @@ def _mark(reader: Reader, position: int) -> list[str]:
 def _joined(path: Path, found: Sequence[Judged]) -> Part:
     """Write parts into one file, and return what they add up to together."""
     path.write_bytes(zlib.decompress(found[0].file))
+    for window, moves in enumerate(besides(path, len(found[0].moves))):
+        moves.write_bytes(b"".join(zlib.decompress(one.moves[window]) for one in found))
     with closing(connected(path)) as connection:
         for one in found[1:]:
             connection.execute("ATTACH ':memory:' AS part")
             connection.deserialize(zlib.decompress(one.file), name="part")
-            for table in ("cases", "emptied", "moving"):
+            for table in ("cases", "emptied"):
                 connection.execute(f"INSERT INTO {table} SELECT * FROM part.{table}")
             connection.execute("DETACH part")
-    return added(one.part for one in found)
+    return added([one.part for one in found])

@@ -98,10 +98,8 @@ FROM cases""",
 )
 INDEXES = (
     "CREATE UNIQUE INDEX cases_by_stream ON cases (stream)",
-    "CREATE INDEX cases_by_receipt ON cases (received)",
-    "CREATE INDEX cases_by_customer ON cases (customer, received)",
+    "CREATE INDEX cases_by_receipt ON cases (received, customer, last_position, first_position, last_time)",
     "CREATE INDEX unsettled_cases ON cases (received) WHERE verdict IS NULL",
-    "CREATE INDEX cases_by_last_position ON cases (last_position, first_position, last_time)",
     "CREATE INDEX handling_by_leaving ON handling (left_at, handled_position, received, handled_in)",
 )
 GROUPED = ("month", "customer", "service", "priority", "channel", "kind")

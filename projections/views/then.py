@@ -16,12 +16,11 @@ from ledger.store.reading import EVERYTHING, Reader
 from projections.grounds import Grounds
 from projections.overtaking import Key, Stay, Walk, joined
 from projections.replay import Case
-from projections.stored_facts import FAR, SHIFT, instant
-from projections.views.catching_up import Moving, moving_of
+from projections.stored_facts import FAR, SHIFT, Moves, instant
 from projections.views.file import State
-from projections.views.judging import changed_since, grounds_of, judged, years_of
-from projections.views.rows import MASK, case_row, handled_as, handling_row, left_at, rank
-from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, encode, unsealed
+from projections.views.judging import grounds_of, judged, moved, years_of
+from projections.views.rows import MASK, case_row, handling_row, moves_in, rank
+from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, unsealed
 
 BEGINNING: Key = -FAR << SHIFT
 ASTRIDE, WORTH = 500, 50  # so many wait in any case; looking one up costs as much as walking past so many others
@@ -58,25 +57,18 @@ def prepare(connection: sqlite3.Connection, reader: Reader, position: int, as_of
 
 def _disturbed(connection: sqlite3.Connection, position: int, as_of: int) -> Iterator[str]:
     """Yield the streams that have entries up to a position, and either later ones or facts from an instant on."""
-    for statement, values in (
-        ("SELECT stream FROM cases WHERE first_position <= ? AND last_position > ?", (position, position)),
-        ("SELECT stream FROM emptied WHERE first_position <= ? AND last_position > ?", (position, position)),
-        ("SELECT stream FROM cases WHERE first_position <= ? AND last_time >= ?", (position, as_of)),
-    ):
-        yield from (row[0] for row in connection.execute(statement, values))
+    reached = "SELECT position FROM cases WHERE first_position <= ?1 AND (last_position > ?1 OR last_time >= ?2)"
+    emptied = "SELECT stream FROM emptied WHERE first_position <= ?1 AND last_position > ?1"
+    found = f"SELECT stream FROM cases WHERE position IN ({reached}) UNION ALL {emptied}"
+    yield from (row[0] for row in connection.execute(found, (position, as_of)))
 
 
 def _moved(connection: sqlite3.Connection, position: int, now: Grounds, then: Grounds) -> Iterator[str]:
     """Yield the cases whose customer had other entitlements then; all of them when other terms applied."""
-    if now.rules != then.rules:
-        found = connection.execute("SELECT stream FROM cases WHERE first_position <= ?", (position,))
-        yield from (row[0] for row in found)
-        return
-    statement = "SELECT stream FROM cases WHERE first_position <= ? AND customer = ? AND received >= ?"
-    for name in {*now.customers, *then.customers}:
-        since = changed_since(now.customer(name), then.customer(name))
-        if since is not None:
-            yield from (row[0] for row in connection.execute(statement, (position, name, since)))
+    if now.rules == then.rules:
+        return moved(connection, now, then, position)
+    found = connection.execute("SELECT stream FROM cases WHERE first_position <= ?", (position,))
+    return (row[0] for row in found)
 
 
 def _is_at_its_edge(case: Case, as_of: int) -> bool:
@@ -134,23 +126,22 @@ def _handling(
     """
     second = since >> SHIFT
     settled = "SELECT 1 FROM handling WHERE position = ? AND left_at = ? AND left_at < ?"  # as it was, and as it stayed
-    lefts = {c.position: left_at(c) for c in cases}
-    moving: dict[int, Moving] = {
-        c.position: (c.received, c.stays, c.handled)
+    moving: dict[int, Moves] = {
+        c.moves[1]: c.moves
         for c in cases
-        if connection.execute(settled, (c.position, lefts[c.position], second)).fetchone() is None
+        if connection.execute(settled, (c.moves[1], c.moves[2], second)).fetchone() is None
     }
     tables = "cases c CROSS JOIN handling h" if is_early else "handling h CROSS JOIN cases c"
     window = f"SELECT h.* FROM {tables} WHERE c.position = h.position AND h.left_at >= ? AND {stands}"
     for row in connection.execute(window, (second,)).fetchall():
-        kept = unsealed(row)
-        moving[kept[0]], lefts[kept[0]] = moving_of(kept), kept[2]
+        moving[row[0]] = moves_in(unsealed(row))
     walk = Walk(by_priority, since)
-    for position, (received, stays, handled) in moving.items():
-        walk.add(rank(received, position), stays, handled)
+    for position, moves in moving.items():
+        walk.add(rank(moves[0], position), *moves[3:])
     found = walk.lead()
     rows = []
-    for position, (received, stays, handled) in moving.items():
+    for position, moves in moving.items():
+        received, _, _, stays, handled = moves
         own = rank(received, position)
         overtook, overtaken, first, passers = found.of(own)
         before = _Before(connection, own, since, by_priority)
@@ -158,9 +149,7 @@ def _handling(
         who = None if first is None else first & MASK
         if handled is not None and handled[1] < since:
             overtook, who = before.overtook()
-        text, how = encode(stays).decode(), handled_as(handled)
-        left = lefts[position]
-        rows.append(handling_row(position, received, left, overtook, overtaken + earlier, who, known, text, how))
+        rows.append(handling_row(moves, overtook, overtaken + earlier, who, known))
     return rows
 
 
