@@ -23,7 +23,7 @@ from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
 from ledger.store.stream_file import read
 from projections.shell import cluster, upkeep
-from projections.views import opening, spreading
+from projections.views import building, opening, spreading
 from tests.benchmarks import history, settling
 from tests.dask_cluster import Cluster, distributed, started, stop
 from tests.postgres_server import ESCAPED, PASSWORD, Server, name_of
@@ -109,6 +109,19 @@ def when_begun(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> 
 
     monkeypatch.setattr(cluster, "spread", interrupted)
     return seen
+
+
+@pytest.mark.parametrize("window", [building.WINDOW, 700])
+def test_processes_here_build_every_table_as_one_does(
+    made: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    monkeypatch.setattr(building, "FEW", 1000)
+    monkeypatch.setattr(building, "WINDOW", window)
+
+    done(run(ledger, "rebuild", "--jobs", "3"))
+
+    assert tables(views_of(ledger)) == tables(views_of(made))
+    assert sorted(p.name for p in ledger.parent.iterdir()) == ["ledger.db", "ledger.db.views", "ledger.db.views.lock"]
 
 
 def test_workers_elsewhere_build_every_table_as_one_process_does(away: Cluster, made: Path, ledger: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,9 @@ from projections.downtime import Downtime
 from projections.history import History
 from projections.judgement import Judgement
 from projections.spans import Span
-from projections.views import answers, opening, uptime
+from projections.views import answers, building, opening, uptime
 from projections.views import then as then_as_it_was
-from projections.views.file import State
+from projections.views.file import State, opened
 from projections.views.tables import KNOWN, NotKept
 from projections.views.then import prepare
 from tests.oracle.histories import as_ofs, case_histories, uptime_histories
@@ -212,6 +214,26 @@ def test_caught_up_at_any_points_they_equal_a_rebuild(data: st.DataObject) -> No
         with views(Path(folder, "v"), found) as caught_up, views(Path(folder, "w"), found) as rebuilt:
             assert kept(caught_up) == kept(rebuilt)
             check(caught_up, found, timedelta(days=1))
+
+
+@given(st.data())
+def test_built_in_parts_and_in_windows_of_time_they_are_the_same(data: st.DataObject) -> None:
+    found = entries(data.draw(retold()))
+    jobs, entries_a_window = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30))
+    reader = InMemory(found)
+    here = patch.multiple(
+        building,
+        FEW=0,
+        WINDOW=entries_a_window,
+        _workers=lambda jobs: contextlib.nullcontext((partial, lambda: None)),
+        _read_by=lambda address, given: contextlib.nullcontext(reader),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        with here:
+            opening.rebuild(Path(folder, "v"), reader, lambda a, b: None, "", jobs)
+        with contextlib.closing(opened(Path(folder, "v"))) as parted, views(Path(folder, "w"), found) as whole:
+            assert kept(parted) == kept(whole)
+        assert sorted(os.listdir(folder)) == ["v", "v.lock", "w", "w.lock"]
 
 
 @settings(max_examples=max(10, settings().max_examples // 2))

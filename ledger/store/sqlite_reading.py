@@ -202,7 +202,9 @@ def _opened(path: Path, mode: str, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri(path, mode), uri=True, timeout=patience, isolation_level=None)
     with kept_if_sound(connection):
         distrust(connection)
-        connection.execute("PRAGMA cache_size = -65536")  # the first to look into the file
+        connection.execute(
+            "PRAGMA cache_size = -4096"
+        )  # KiB, near the processor; it is the first to look into the file
     return connection
 
 

@@ -92,11 +92,11 @@ def fill(
             os.replace(made[0], draft)
             with closing(connected(draft)) as connection:
                 merge(connection, made[1:])
-                index(connection, "cases")
+                for statement in INDEXES:
+                    connection.execute(statement)
                 sync(draft)  # while the walks go on; what is still to come is little
                 found = ((path, walk()) for path, walk in zip(orders, walks, strict=False))
                 sums = join(connection, grounds.by_priority, found)
-                index(connection, "handling")
     finally:
         _clear(left_behind)
     cases = added(judged)
@@ -187,13 +187,6 @@ def merge(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
         connection.execute("INSERT INTO emptied SELECT * FROM part.emptied")
         connection.execute("DETACH part")
         path.unlink()
-
-
-def index(connection: sqlite3.Connection, table: str) -> None:
-    """Make the indexes of a table."""
-    for statement in INDEXES:
-        if f" ON {table} " in statement:
-            connection.execute(statement)
 
 
 def write_totals(connection: sqlite3.Connection, totals: Totals) -> None:

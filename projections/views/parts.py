@@ -35,7 +35,7 @@ sqlite3.register_adapter(type(None), lambda nothing: nothing)  # without one of 
 def connected(path: Path) -> sqlite3.Connection:
     """Return a connection to a file that nobody reads before it is complete: no journal, nothing synchronised."""
     connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536", "temp_store = MEMORY"):
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # first of all: a draft left behind is known by it
     return connection
