@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import islice
-from operator import itemgetter
 
 Key = int  # an instant and a position, in this order
 Stay = tuple[str, Key, Key | None]
 Move = tuple[Key, int, Key]  # when, what, and which case by its rank of receipt
 
 LEAVES, ENTERS, HANDLED = range(3)
-_when = itemgetter(0)
 CHUNK = 1024
 
 
@@ -121,8 +119,8 @@ class _Group:
 
     def lead(self, found: Passing, until: Key | None) -> None:
         """Walk through all moves before an instant; without one through all, and those that wait still are counted."""
-        self.moves.sort(key=_when)  # no two at an instant depend on one another
-        end = len(self.moves) if until is None else bisect_left(self.moves, until, key=_when)
+        self.moves.sort()
+        end = len(self.moves) if until is None else bisect_left(self.moves, (until, LEAVES, 0))
         chunks, sums, totals, before = self._chunks, self._sums, self._totals, self._before
         since, unpassed = self._since, self._unpassed
         overtook, overtaken = found.overtook, found.overtaken

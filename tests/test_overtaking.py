@@ -76,3 +76,15 @@ def test_a_walk_counts_the_same_in_whatever_steps_and_however_many_wait(
 
     walked = {rank: found.of(rank) for rank, _, _ in cases}
     assert {r: (*f[:3], sorted(f[3])) for r, f in walked.items()} == counted(cases, by_priority)
+
+
+def test_who_is_handled_as_a_walk_begins_passes_those_who_wait_then() -> None:
+    earlier, later, begin = 1 << SHIFT | 1, 2 << SHIFT | 2, 3 << SHIFT | 3
+    walk = Walk(by_priority=True, since=begin)
+
+    walk.add(later, [("a", later, 3 << SHIFT)], ("a", begin))
+    walk.add(earlier, [("a", earlier, None)], None)
+
+    found = walk.lead()
+    assert found.of(later) == (1, 0, earlier, [])
+    assert found.of(earlier) == (0, 1, None, [(begin, later)])

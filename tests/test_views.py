@@ -341,3 +341,8 @@ def test_who_is_answered_in_the_same_second_was_not_overtaken_after_all(tmp_path
     check_each_step(
         tmp_path, [reported("A", "08:00"), reported("B", "08:01"), answered("B", "08:10"), answered("A", "08:10")]
     )
+
+
+def test_cases_of_which_nothing_is_left_may_be_all_there_is(tmp_path: Path) -> None:
+    withdrawn = [line(name, "EntryWithdrawn", "09:00", version=1, reason="a test") for name in "AB"]
+    check_each_step(tmp_path, [reported("A", "08:00"), reported("B", "08:01"), *withdrawn])

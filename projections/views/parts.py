@@ -111,7 +111,7 @@ def part(
                 keep(KEPT)
                 alike.add(rows)
                 read += sum(c.entries for c in some)
-                latest = max(latest, *(row[LAST_TIME] for row in rows))
+                latest = max([latest, *(row[LAST_TIME] for row in rows)])
         connection.execute("COMMIT")
         keep(1)
     totals: Totals = {}

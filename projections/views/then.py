@@ -144,7 +144,7 @@ def _handling(
         received, _, _, stays, handled = moves
         own = rank(received, position)
         overtook, overtaken, first, passers = found.of(own)
-        before = _Before(connection, own, since, by_priority)
+        before = _Before(connection, own, since, by_priority=by_priority, is_early=is_early)
         earlier, known = before.passed(stays if by_priority else joined(stays), passers)
         who = None if first is None else first & MASK
         if handled is not None and handled[1] < since:
@@ -154,49 +154,78 @@ def _handling(
 
 
 class _Before:
-    """What became of one case before the walk began, as the kept rows tell."""
+    """What became of one case before the walk began, as the kept rows tell.
 
-    def __init__(self, connection: sqlite3.Connection, own: Key, since: Key, by_priority: bool) -> None:
+    is_early: most of what is kept came later. Then it is counted who passed before; otherwise who passed later, which
+    is taken away from what is kept.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, own: Key, since: Key, *, by_priority: bool, is_early: bool
+    ) -> None:
         self._connection, self._own, self._since, self._by_priority = connection, own, since, by_priority
+        self._is_early = is_early
 
     def passed(self, stays: list[Stay], passers: list[tuple[Key, Key]]) -> tuple[int, list[tuple[int, int]]]:
         """Return how often it was overtaken before the walk, and the first to do so in each stay, before or in it.
 
         passers: those found in the walk, in which a stay that goes on begins with the walk.
         """
-        found, total = dict(passers), 0
-        known = []
-        for stay in stays:
-            count, first = self._passed_in(stay)
-            total += count
-            later = found.get(max(stay[1], self._since))
+        earlier = [(g, a, self._since if b is None else min(b, self._since)) for g, a, b in stays if a < self._since]
+        kept = None if self._is_early or not earlier else self._kept(self._own & MASK)
+        if kept is None:
+            total = sum(self._count(*stay) for stay in earlier)
+            firsts = {stay[1]: self._first(*stay) for stay in earlier} if total else {}
+        else:
+            own = moves_in(kept)[3]
+            after = [(g, max(a, self._since), b) for g, a, b in (own if self._by_priority else joined(own))]
+            total = kept[4] - sum(self._count(*stay) for stay in after)
+            firsts = {begin: self._if_earlier(passer) for begin, passer in decode(kept[6])}
+        found, known = dict(passers), []
+        for _, begin, end in stays:
+            first, later = firsts.get(begin), found.get(max(begin, self._since))
             if first is not None:
-                known.append((stay[1], first))
-            elif later is not None and (stay[2] is None or stay[2] > self._since):
-                known.append((stay[1], later & MASK))
+                known.append((begin, first))
+            elif later is not None and (end is None or end > self._since):
+                known.append((begin, later & MASK))
         return total, sorted(known)
 
     def overtook(self) -> tuple[int, int | None]:
         """Return how many it overtook when it was handled, and which of them was received first, as is kept."""
-        row = self._connection.execute("SELECT * FROM handling WHERE position = ?", (self._own & MASK,)).fetchone()
-        if row is None:
+        kept = self._kept(self._own & MASK)
+        if kept is None:
             raise NotKept
-        return unsealed(row)[3], row[5]
+        return kept[3], kept[5]
 
-    def _passed_in(self, stay: Stay) -> tuple[int, int | None]:
-        group, begin, end = stay
-        until = self._since if end is None else min(end, self._since)
-        if begin >= until:
-            return 0, None
+    def _kept(self, position: int) -> tuple[Any, ...] | None:
+        row = self._connection.execute("SELECT * FROM handling WHERE position = ?", (position,)).fetchone()
+        return None if row is None else unsealed(row)
+
+    def _if_earlier(self, passer: int) -> int | None:
+        """Return a case that was handled, if it was before the walk."""
+        kept = self._kept(passer)
+        if kept is None:
+            raise NotKept
+        return passer if rank(kept[9], kept[10]) < self._since else None
+
+    def _count(self, group: str, begin: Key, end: Key | None) -> int:
+        """Return how many cases received later were handled in a group, in `[begin, end)`."""
+        where, values = self._passing(group, begin, end)
+        return int(self._connection.execute(f"SELECT count(*) FROM handling WHERE {where}", values).fetchone()[0])
+
+    def _first(self, group: str, begin: Key, end: Key | None) -> int | None:
+        """Return the first of them."""
+        where, values = self._passing(group, begin, end)
+        asked = f"SELECT position FROM handling WHERE {where} ORDER BY left_at, handled_position LIMIT 1"
+        row = self._connection.execute(asked, values).fetchone()
+        return None if row is None else int(row[0])
+
+    def _passing(self, group: str, begin: Key, end: Key | None) -> tuple[str, tuple[Any, ...]]:
         where = "handled_in = ?" if self._by_priority else "handled_in IS NOT ?"
         where += " AND (left_at, handled_position) >= (?, ?) AND (left_at, handled_position) < (?, ?)"
         where += " AND (received, position) > (?, ?)"
-        values = (group if self._by_priority else None, *_cut(begin), *_cut(until), *_cut(self._own))
-        count = self._connection.execute(f"SELECT count(*) FROM handling WHERE {where}", values).fetchone()[0]
-        if not count:
-            return 0, None
-        first = f"SELECT position FROM handling WHERE {where} ORDER BY left_at, handled_position LIMIT 1"
-        return count, self._connection.execute(first, values).fetchone()[0]
+        until = (FAR, 0) if end is None else _cut(end)
+        return where, (group if self._by_priority else None, *_cut(begin), *until, *_cut(self._own))
 
 
 def _cut(key: Key) -> tuple[int, int]:
