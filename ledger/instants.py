@@ -10,6 +10,7 @@ from typing import Any
 HAPPENED_AT = (len('{"time":"') + 1, len("2026-03-27T14:00:00Z"))
 RECORDED_AT = (HAPPENED_AT[0] + HAPPENED_AT[1] + len('","recordedtime":"'), HAPPENED_AT[1])
 HAPPENED_IN, RECORDED_IN = (slice(at - 1, at - 1 + length) for at, length in (HAPPENED_AT, RECORDED_AT))
+TAIL = slice(RECORDED_IN.stop, None)  # what follows both
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -107,10 +107,11 @@ class _Clocks:
         days = self._midnights[name]
         begins, ends = [a for a, _ in spans], [b for _, b in spans]
         sums = list(accumulate(b - a for a, b in spans))
-        closes = dict(pairwise(days)) if always else {}
+        closes = dict[int, int]()
         for begin, end in spans:  # the last that begins on a day closes it
             if days[0] <= begin < days[-1]:
                 closes[days[bisect_right(days, begin) - 1]] = end
+        working = list(pairwise(days)) if always else list(closes.items())
         self.clocks.append(
             Clock(
                 always,
@@ -119,8 +120,8 @@ class _Clocks:
                 begins,
                 ends,
                 sums,
-                list(closes),
-                list(closes.values()),
+                [start for start, _ in working],
+                [close for _, close in working],
             )
         )
         return len(self.clocks) - 1

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ledger.errors import LedgerBroken, damaged
+from ledger.instants import TAIL
 from projections.grounds import Beyond, Grounds, Unsettled
 from projections.quick_verdicts import NOT_JUDGED, encode, judged
 from projections.stored_facts import (
@@ -31,7 +32,6 @@ from projections.stored_facts import (
     PAST,
     SECONDS,
     SHIFT,
-    TAIL,
     WITHDRAWN,
     Fact,
     Key,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ledger.instants import HAPPENED_AT, RECORDED_IN
+from ledger.instants import HAPPENED_AT, TAIL
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter
@@ -122,7 +122,7 @@ HOUR = slice(HAPPENED_AT[0] - 1, HAPPENED_AT[0] + 12)
 PAST = slice(HAPPENED_AT[0] + 13, HAPPENED_AT[0] + 18)
 
 
-TAIL, REMEMBERED = slice(RECORDED_IN.stop, None), 1000
+REMEMBERED = 1000  # of a kind of event
 
 
 class _Days(dict[bytes, int]):

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,7 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import CalendarExhausted
-from projections.business_time import WEEKDAYS, AlwaysOpen, Calendar, Desk, does_not_exist, local_instant
+from ledger.instants import seconds
+from projections.business_time import (
+    WEEKDAYS,
+    AlwaysOpen,
+    Calendar,
+    Desk,
+    does_not_exist,
+    local_instant,
+    working_day_after,
+)
+from projections.grounding import _Clocks
 
 VECTORS = Path(__file__).resolve().parents[2] / "shared" / "data" / "vectors"
 WEEK = {day: [("08:00", "16:00")] for day in WEEKDAYS[:5]}
@@ -257,3 +267,15 @@ def test_equal_to_workclock_where_it_can_say_it(
     assert calendar.between(begin, end) == other.between(begin, end)
     assert calendar.add(begin, timedelta(minutes=wanted)) == other.add(begin, minutes=wanted)
     assert calendar.subtract(begin, timedelta(minutes=wanted)) == other.sub(begin, minutes=wanted)
+
+
+def test_a_date_that_a_zone_skips_counts_alike_in_bulk() -> None:
+    """Samoa had no 30 December 2011; the clock that judges many cases counts dates as the calendar does."""
+    zone = ZoneInfo("Pacific/Apia")
+    clocks = _Clocks(cast(Any, None), range(2011, 2013))
+    number = clocks._always("Pacific/Apia", zone)
+    received = datetime(2011, 12, 28, 9, tzinfo=zone)
+
+    for days in range(1, 6):
+        _, (_, close) = working_day_after(AlwaysOpen(), received.date(), days, zone)
+        assert clocks.clocks[number].close_of(seconds(received), days) == seconds(close)

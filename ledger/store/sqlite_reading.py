@@ -22,6 +22,7 @@ APPLICATION_ID = 0x534C414C  # "SLAL"
 LOCK_SECONDS = 30
 PAUSE = 0.002  # seconds, between two looks whether a writer still holds the file
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
+CACHE = 4096  # KiB of pages: near the processor
 AT_ONCE = 128  # rows: what is looked at together stays near the processor
 
 TABLE = """CREATE TABLE stored_events (
@@ -202,9 +203,7 @@ def _opened(path: Path, mode: str, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri(path, mode), uri=True, timeout=patience, isolation_level=None)
     with kept_if_sound(connection):
         distrust(connection)
-        connection.execute(
-            "PRAGMA cache_size = -4096"
-        )  # KiB, near the processor; it is the first to look into the file
+        connection.execute(f"PRAGMA cache_size = -{CACHE}")  # the first to look into the file
     return connection
 
 

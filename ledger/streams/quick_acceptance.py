@@ -15,10 +15,10 @@ from typing import Any, cast
 from ledger.clock import CLOCK_TOLERANCE
 from ledger.entry import Entry
 from ledger.events import EVENTS
-from ledger.instants import HAPPENED_IN, RECORDED_IN
+from ledger.instants import HAPPENED_IN, RECORDED_IN, TAIL
 from ledger.streams import cases
 from ledger.streams.acceptance import refusal_at
-from ledger.streams.quick_states import DOUBTS, SEEN, TAIL, Reading, pieces, readings_of, said
+from ledger.streams.quick_states import DOUBTS, SEEN, Reading, pieces, readings_of, said
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 

@@ -18,13 +18,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ledger.events import Event
-from ledger.instants import HAPPENED_IN, RECORDED_IN, instant, stamp
+from ledger.instants import HAPPENED_IN, RECORDED_IN, TAIL, instant, stamp
 from ledger.streams import cases
 from ledger.streams.identifiers import IDENTIFIERS, is_command_id, is_stream
 
 _MOST_KNOWN = 100_000  # pieces of states that are remembered
 _Z = ord("Z")
-TAIL = slice(RECORDED_IN.stop, None)
 _CUT = re.compile(rb'"(?:,"actor":"[^"\\]*")?(,"commandid":"([\x21\x23-\x5b\x5d-\x7e]{1,400})"),"data":')
 # A state begins with two instants: what was seen in a valid one up to an hour, or past it, is right in any other.
 pieces = struct.Struct("23s6s32s6s").unpack_from

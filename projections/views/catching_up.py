@@ -18,6 +18,7 @@ from projections.stored_facts import SHIFT, Moves
 from projections.views.building import write_totals
 from projections.views.file import State, TooMuch, mark
 from projections.views.judging import grounds_of, judged, moved, years_of
+from projections.views.parts import KINDS
 from projections.views.rows import (
     MASK,
     case_row,
@@ -41,7 +42,7 @@ from projections.views.uptime import KINDS as UPTIME
 from projections.views.uptime import forget_reached
 
 MOST = 50_000  # new entries that are worth catching up with one by one
-CASES = ("incident:", "request:")
+CASES = tuple(first for first, _ in KINDS)
 
 
 def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last: int) -> None:

@@ -21,11 +21,12 @@ from ledger.store.reading import Reader
 from projections.grounds import Grounds
 from projections.replay import Case, Emptied, cases
 from projections.stored_facts import Moves
+from projections.views.judging import kind_range
 from projections.views.place import APPLICATION_ID
 from projections.views.rows import Alike, Totals, case_row, emptied_row
 from projections.views.tables import CASE_MARKS, LAST_TIME, SCHEMA, encode
 
-KINDS = (("incident:", "incident;"), ("request:", "request;"))
+KINDS = (kind_range("incident"), kind_range("request"))
 AT_ONCE = 32  # cases that are judged, then written
 KEPT = 64  # cases whose moves are written together
 
