@@ -7,18 +7,18 @@ there from the beginning. Going on in steps of time keeps no more in memory than
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from itertools import islice
+from itertools import chain, islice
 
 Key = int  # an instant and a position, in this order
 Stay = tuple[str, Key, Key | None]
 Move = tuple[Key, int, Key]  # when, what, and which case by its rank of receipt
 
 LEAVES, ENTERS, HANDLED = range(3)
-CHUNK = 1024
+MANY = 8192  # ranks in a list
 
 
 @dataclass(slots=True)
@@ -55,10 +55,10 @@ class Walk:
         since, groups = self._since, self._groups
         for name, begin, end in stays if self._by_priority else joined(stays):
             if end is None or end > since:
-                moves = groups[name].moves
-                moves.append((begin if begin >= since else since, ENTERS, rank))
+                group = groups[name]
+                group.enters.append((begin if begin >= since else since, ENTERS, rank))
                 if end is not None:
-                    moves.append((end, LEAVES, rank))
+                    group.moves.append((end, LEAVES, rank))
         if handled is not None and handled[1] >= since:
             groups[handled[0] if self._by_priority else ALL].moves.append((handled[1], HANDLED, rank))
 
@@ -76,7 +76,7 @@ class Walk:
         if until is not None:
             self.lead(until)
             for group in self._groups.values():
-                group.moves.clear()
+                group.clear()
         return self.lead()
 
 
@@ -100,80 +100,118 @@ class _Groups(dict[str, "_Group"]):
         return found
 
 
-class _Group:
-    """Those that wait in one group, by rank of receipt, and the moves that are to come.
+class _Ranks:
+    """Ranks in ascending order. They stand in several lists when there are many: what is put in moves all behind it."""
 
-    Ranks stand in ascending chunks, one as long as few wait. Being handled after others came first passes all before a
-    place: that is noted at the place only, in its chunk and in one sum for each earlier chunk, so that a case was
-    passed as often as is noted from its own place on.
+    def __init__(self) -> None:
+        self._lists: list[list[Key]] = [[]]
+        self._edges: list[Key] = []  # between lists: each is at most the lowest of the list behind it
+
+    def __iter__(self) -> Iterator[Key]:
+        return chain.from_iterable(self._lists)
+
+    def add(self, rank: Key) -> None:
+        """Put in a rank: mostly it is the highest."""
+        ranks, place = self._lists[-1], len(self._edges)
+        if ranks and rank > ranks[-1]:
+            ranks.append(rank)
+        else:
+            place = bisect_right(self._edges, rank)
+            ranks = self._lists[place]
+            insort(ranks, rank)
+        if len(ranks) > MANY:
+            half = len(ranks) // 2
+            self._lists[place : place + 1] = [ranks[:half], ranks[half:]]
+            self._edges.insert(place, ranks[half])
+
+    def remove(self, rank: Key) -> int:
+        """Take out a rank that is there, and return how many are lower."""
+        place = bisect_right(self._edges, rank) if self._edges else 0
+        ranks = self._lists[place]
+        found = bisect_left(ranks, rank)
+        del ranks[found]
+        if self._edges:
+            found += sum(map(len, self._lists[:place]))
+            if not ranks:
+                del self._lists[place], self._edges[max(place - 1, 0)]
+        return found
+
+    def before(self, rank: Key) -> int:
+        """Return how many are lower than a rank."""
+        if not self._edges:
+            return bisect_left(self._lists[0], rank)
+        place = bisect_right(self._edges, rank)
+        return sum(map(len, self._lists[:place])) + bisect_left(self._lists[place], rank)
+
+    def first(self) -> Key:
+        """Return the lowest; there is one."""
+        return self._lists[0][0]
+
+
+class _Group:
+    """Those that wait in one group, those of it that were handled, and the moves that are to come.
+
+    Who is handled passes all that wait then and were received before. So a case was passed while it waited as often as
+    later ones were handled: as many as had been when it left, without those that had been when it entered.
     """
 
     def __init__(self) -> None:
+        self.enters: list[Move] = []  # mostly in order, which sorting makes use of
         self.moves: list[Move] = []
-        self._chunks: list[tuple[list[Key], list[int]]] = [([], [])]  # ranks, and what is noted at each place
-        self._sums: list[int] = [0]
-        self._totals: list[int] = [0]  # of what is noted in each chunk
-        self._before: dict[Key, int] = {}  # what was noted from its place on when a case entered, if anything
+        self._waiting, self._handled = _Ranks(), _Ranks()
+        self._count, self._latest = 0, -(1 << 80)  # of those handled: how many, and the highest rank
         self._since: dict[Key, Key] = {}  # of each that waits, when its stay began
-        self._unpassed: list[Key] = []  # a heap; some may have left meanwhile
+        self._before: dict[Key, int] = {}  # of each that waits, how many later ones had been handled then, if any
+        self._unpassed: list[Key] = []  # a heap of those that wait and nobody has passed; some may have left meanwhile
+
+    def clear(self) -> None:
+        """Forget the moves that are to come."""
+        self.enters.clear()
+        self.moves.clear()
 
     def lead(self, found: Passing, until: Key | None) -> None:
         """Walk through all moves before an instant; without one through all, and those that wait still are counted."""
+        self.moves += self.enters
+        self.enters.clear()
         self.moves.sort()
         end = len(self.moves) if until is None else bisect_left(self.moves, (until, LEAVES, 0))
-        chunks, sums, totals, before = self._chunks, self._sums, self._totals, self._before
-        since, unpassed = self._since, self._unpassed
+        enter, leave, waiting_before = self._waiting.add, self._waiting.remove, self._waiting.before
+        handle, handled_before, count, latest = self._handled.add, self._handled.before, self._count, self._latest
+        since, unpassed, entered = self._since, self._unpassed, self._before
         overtook, overtaken = found.overtook, found.overtaken
-        place, (ranks, notes) = 0, chunks[0]
-        is_one = len(chunks) == 1
+        left, place = None, 0  # who has just left, and how many wait that came before
         for at, what, rank in islice(self.moves, end):
-            if not is_one:
-                place = self._place(rank)
-                ranks, notes = chunks[place]
-            i = bisect_left(ranks, rank)
             if what == ENTERS:
+                enter(rank)
+                left = None
                 since[rank] = at
                 heappush(unpassed, rank)
-                if noted := sums[place] + sum(notes[i:]):
-                    before[rank] = noted
-                ranks.insert(i, rank)
-                notes.insert(i, 0)
-                if len(ranks) > CHUNK:
-                    self._split(place)
-                    is_one = False
+                if rank < latest and (later := count - handled_before(rank)):
+                    entered[rank] = later
             elif what == LEAVES:
-                del since[rank], ranks[i]
-                behind = sum(notes[i:]) if 2 * i > len(notes) else totals[place] - sum(notes[:i])
-                if noted := sums[place] + behind - before.pop(rank, 0):
-                    overtaken[rank] = overtaken.get(rank, 0) + noted
-                if own := notes.pop(i):
-                    if i:
-                        notes[i - 1] += own
-                    else:
-                        totals[place] -= own
-                if not ranks and len(chunks) > 1:
-                    del chunks[place], sums[place], totals[place]
+                left, place = rank, leave(rank)
+                del since[rank]
+                if rank < latest and (times := count - handled_before(rank) - entered.pop(rank, 0)):
+                    overtaken[rank] = overtaken.get(rank, 0) + times
             else:
-                if i:
-                    notes[i - 1] += 1
-                    totals[place] += 1
+                if left != rank:
+                    place = waiting_before(rank)
                 if place:
-                    i += self._pass_before(place)
-                if i:
-                    overtook[rank] = i, chunks[0][0][0]
+                    overtook[rank] = place, self._waiting.first()
                     if unpassed and unpassed[0] < rank:
                         self._pass(rank, found.passers)
+                handle(rank)
+                left = None
+                count += 1
+                if rank > latest:
+                    latest = rank
+        self._count, self._latest = count, latest
         del self.moves[:end]
-        if len(unpassed) > 4 * len(since) + CHUNK:
+        if len(unpassed) > 4 * len(since) + MANY:
             self._unpassed = list({r for r in unpassed if r in since})
             heapify(self._unpassed)
         if until is None:
-            self._end(found.overtaken)
-
-    def _pass_before(self, place: int) -> int:
-        """Note in earlier chunks that a case behind them was handled, and return how many wait there."""
-        self._sums[:place] = [noted + 1 for noted in self._sums[:place]]
-        return sum(len(ranks) for ranks, _ in self._chunks[:place])
+            self._end(overtaken)
 
     def _pass(self, rank: Key, passers: dict[Key, list[tuple[Key, Key]]]) -> None:
         """Note a case that was handled as the first to pass those before it that nobody had passed yet."""
@@ -187,30 +225,9 @@ class _Group:
 
     def _end(self, overtaken: dict[Key, int]) -> None:
         """Let those that wait count how often they were overtaken, and wait no more."""
-        for (ranks, notes), noted in zip(self._chunks, self._sums, strict=True):
-            for rank, note in zip(reversed(ranks), reversed(notes), strict=True):
-                noted += note
-                if times := noted - self._before.get(rank, 0):
-                    overtaken[rank] = overtaken.get(rank, 0) + times
-        self._chunks, self._sums, self._totals = [([], [])], [0], [0]
+        for rank in self._waiting:
+            if times := self._count - self._handled.before(rank) - self._before.get(rank, 0):
+                overtaken[rank] = overtaken.get(rank, 0) + times
+        self._waiting = _Ranks()
         self._before.clear()
         self._since.clear()
-
-    def _place(self, rank: Key) -> int:
-        """Return which chunk a case stands in or belongs into."""
-        low, high = 0, len(self._chunks) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._chunks[middle][0][0] <= rank:
-                low = middle
-            else:
-                high = middle - 1
-        return low
-
-    def _split(self, place: int) -> None:
-        ranks, notes = self._chunks[place]
-        half = len(ranks) // 2
-        self._chunks[place : place + 1] = [(ranks[:half], notes[:half]), (ranks[half:], notes[half:])]
-        totals = [sum(notes[:half]), sum(notes[half:])]
-        self._sums[place : place + 1] = [self._sums[place] + totals[1], self._sums[place]]
-        self._totals[place : place + 1] = totals

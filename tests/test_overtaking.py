@@ -63,11 +63,11 @@ def counted(cases: list[Case], by_priority: bool) -> Found:
 
 @given(histories(), st.booleans(), st.sampled_from([1, 2, 1024]), st.integers(1, 30))
 def test_a_walk_counts_the_same_in_whatever_steps_and_however_many_wait(
-    cases: list[Case], by_priority: bool, chunk: int, step: int
+    cases: list[Case], by_priority: bool, many: int, step: int
 ) -> None:
     walk = Walk(by_priority)
 
-    with patch.object(overtaking, "CHUNK", chunk):
+    with patch.object(overtaking, "MANY", many):
         for number, (rank, stays, handled) in enumerate(cases, 1):
             walk.add(rank, stays, handled)
             if number % step == 0:
