@@ -7,10 +7,11 @@ needs the event or terms models. `grounding` makes them; instants are seconds, s
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+Priority = Literal["high", "medium", "low"]
 CONTEXT = ("terms", "agreement", "calendar")  # the kinds of streams that every other finding depends on
 GENERIC = ""  # the timeline of a service that a customer's agreement never named
 
@@ -90,8 +91,8 @@ class Rules(msgspec.Struct):
     positions: list[int]
     hours: dict[str, int]  # of a priority, in seconds
     days: dict[str, int]
-    unassigned: str
-    remote: str
+    unassigned: Priority
+    remote: Priority
     default_desk: str
     any_responder: bool
     best_effort: list[str]

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.errors import LedgerBroken, damaged
 from ledger.instants import TAIL
-from projections.grounds import Beyond, Grounds, Unsettled
+from projections.grounds import Beyond, Grounds, Priority, Unsettled
 from projections.quick_verdicts import NOT_JUDGED, encode, judged
 from projections.stored_facts import (
     ALONE,
@@ -152,7 +152,7 @@ def _case(stream: str, recorded: list[Fact], plain: bool, grounds: Grounds, as_o
     group = priority = rules.unassigned
     enter: Key | None = received << SHIFT | position
     stays: list[Stay] = []
-    handled: tuple[str, Key] | None = None
+    handled: tuple[Priority, Key] | None = None
     responded: int | None = None
     assigned: list[Fact] = []
     waits: list[Wait] = []

@@ -13,14 +13,15 @@ from typing import Any, Literal
 import msgspec
 
 from ledger.instants import HAPPENED_AT, TAIL
+from projections.grounds import Priority
 
 Stored = tuple[int, str, int, str, bytes]  # position, stream, version, name, state
 Fact = tuple[int, int, int, Any]  # time, position, what, and the fields that matter
 Wait = tuple[Fact, Fact | None]
 Key = int  # an instant and a position, in this order
-Stay = tuple[str, Key, Key | None]  # the group a case waits in, from when until when; None: it still does
+Stay = tuple[Priority, Key, Key | None]  # the group a case waits in, from when until when; None: it still does
 # What a case does: when it was received, by which entry; when it waited last, where it waits, and its handling.
-Moves = tuple[int, int, int, list[Stay], tuple[str, Key] | None]
+Moves = tuple[int, int, int, list[Stay], tuple[Priority, Key] | None]
 
 SHIFT = 31
 FAR = 1 << 40  # later than any instant
@@ -42,7 +43,7 @@ class Opening(msgspec.Struct, gc=False):
 class Assigned(msgspec.Struct, gc=False):
     """A priority."""
 
-    priority: Literal["high", "medium", "low"]
+    priority: Priority
 
 
 class Answered(msgspec.Struct, gc=False):

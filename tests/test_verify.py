@@ -20,7 +20,7 @@ from ledger.store.address import reader_at
 from ledger.store.reading import Stored
 from ledger.store.sqlite_reading import FileReader
 from ledger.store.stream_file import read
-from projections.views.tables import sealed as sealed_row
+from projections.views.tables import write
 from tests.benchmarks import history
 from tests.support import do
 
@@ -666,8 +666,8 @@ def test_availability_that_is_kept_is_judged_anew_where_it_holds(db: Path, colum
     with contextlib.closing(sqlite3.connect(f"{db}.views")) as views, views:
         found = views.execute("SELECT * FROM availability WHERE year = 2025 LIMIT 1").fetchone()
         wrong = found[column].replace(old, new, 1)
-        falsified = sealed_row(tuple(wrong if x == found[column] else x for x in found[:-1]))
-        views.execute("INSERT OR REPLACE INTO availability VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", falsified)
+        falsified = tuple(wrong if x == found[column] else x for x in found[:-1])
+        write(views, "availability", [falsified], or_replace=True)
 
     differences = json.loads(do(db, "--json", "verify", "--views", code=1).stdout)["views"]["differences"]
 

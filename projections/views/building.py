@@ -24,7 +24,7 @@ from projections.grounds import Grounds
 from projections.views.judging import context_of, laid_out, times_of, years_around
 from projections.views.parts import KINDS, Part, added, besides, connected, no_collection, part, spans
 from projections.views.rows import Totals
-from projections.views.tables import GROUPED, INDEXES, encode, sealed
+from projections.views.tables import GROUPED, INDEXES, encode, write
 from projections.views.walking import join, walked
 
 MOST = 8  # processes
@@ -191,8 +191,8 @@ def merge(connection: sqlite3.Connection, parts: Iterable[Path]) -> None:
 
 def write_totals(connection: sqlite3.Connection, totals: Totals) -> None:
     """Write how many answered cases of each kind have which verdict."""
-    found = [sealed((*key, n)) for key, n in sorted(totals.items(), key=lambda t: (GROUPED.index(t[0][0]), t[0])) if n]
-    connection.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?, ?, ?, ?)", found)
+    found = [(*key, n) for key, n in sorted(totals.items(), key=lambda t: (GROUPED.index(t[0][0]), t[0])) if n]
+    write(connection, "totals", found, or_replace=True)
     connection.executemany(
         "DELETE FROM totals WHERE grouped = ? AND item = ? AND verdict = ?", [k for k, n in totals.items() if not n]
     )

@@ -7,7 +7,7 @@ rests on, the views are built anew.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ledger.store.reading import Reader
@@ -21,7 +21,6 @@ from projections.views.judging import grounds_of, judged, moved, years_of
 from projections.views.parts import KINDS
 from projections.views.rows import (
     MASK,
-    case_row,
     count_alike,
     emptied_row,
     handling_row,
@@ -30,13 +29,12 @@ from projections.views.rows import (
 )
 from projections.views.tables import (
     CASE_COLUMNS,
-    CASE_MARKS,
-    HANDLING_MARKS,
     POSITION,
     STREAM,
     Damaged,
     decode,
     unsealed,
+    write,
 )
 from projections.views.uptime import KINDS as UPTIME
 from projections.views.uptime import forget_reached
@@ -68,7 +66,7 @@ def catch_up(connection: sqlite3.Connection, reader: Reader, position: int, last
     latest, reached = state.get("last_time"), _latest_of(connection, streams)
     before = _replace(connection, streams, found)
     connection.executemany("DELETE FROM emptied WHERE stream = ?", [(s,) for s in streams])
-    connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", map(emptied_row, emptied))
+    write(connection, "emptied", map(emptied_row, emptied))
     _handle(connection, before, found, grounds.by_priority)
     if reached == latest or kinds & set(CONTEXT):  # what was the latest may be so no more
         [(latest,)] = connection.execute("SELECT coalesce(max(last_time), 0) FROM cases")
@@ -90,7 +88,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
         for s in streams
         for row in connection.execute(f"SELECT {CASE_COLUMNS} FROM cases WHERE stream = ?", (s,))
     ]
-    rows = [case_row(case) for case in found]
+    rows = [case.row for case in found]
     count_alike(old, totals, -1)
     count_alike(rows, totals)
     handling = {}
@@ -102,7 +100,7 @@ def _replace(connection: sqlite3.Connection, streams: Iterable[str], found: list
     gone = [(p,) for p in handling]
     connection.executemany("DELETE FROM cases WHERE position = ?", gone)
     connection.executemany("DELETE FROM handling WHERE position = ?", gone)
-    connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
+    write(connection, "cases", rows)
     for (name, item, verdict), change in totals.items():
         key = (name, item, verdict)
         known = connection.execute(
@@ -175,18 +173,18 @@ def _handle(
         if p in new:
             written.append(new_row)
             _sum(sums, (new_row,), 1)
-        elif row is not None and new_row[:-1] != tuple(row):
+        elif row is not None and new_row != tuple(row):
             _sum(sums, (row,), -1)
             _sum(sums, (new_row,), 1)
             written.append(new_row)
-    connection.executemany(f"INSERT OR REPLACE INTO handling VALUES ({HANDLING_MARKS})", written)
+    write(connection, "handling", written, or_replace=True)
     state = State(connection)
     state.put(**{name: state.get(name) + change for name, change in sums.items() if change})
 
 
 def _passers(
     row: tuple[Any, ...] | None,
-    stays: list[Stay],
+    stays: Sequence[Stay],
     since: Key | None,
     was: list[tuple[Key, Key]],
     found: list[tuple[Key, Key]],

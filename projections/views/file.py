@@ -14,7 +14,7 @@ from tzdata import IANA_VERSION
 from ledger.store.reading import Reader, Stored
 from ledger.store.sqlite_reading import distrust, kept_if_sound
 from projections.grounds import Clock, Grounds
-from projections.views.tables import FORMAT, INDEXES, SCHEMA, Damaged, encode, sealed, unsealed
+from projections.views.tables import FORMAT, INDEXES, SCHEMA, Damaged, encode, unsealed, write
 
 WAIT_SECONDS = 60
 
@@ -38,8 +38,7 @@ class State:
 
     def put(self, **values: Any) -> None:
         """Write values."""
-        rows = [sealed((name, value)) for name, value in values.items()]
-        self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+        write(self._connection, "state", values.items(), or_replace=True)
 
     def grounds(self) -> Grounds:
         """Return the grounds that the cases were judged on, whole."""

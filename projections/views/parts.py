@@ -23,8 +23,8 @@ from projections.replay import Case, Emptied, cases
 from projections.stored_facts import Moves
 from projections.views.judging import kind_range
 from projections.views.place import APPLICATION_ID
-from projections.views.rows import Alike, Totals, case_row, emptied_row
-from projections.views.tables import CASE_MARKS, LAST_TIME, SCHEMA, encode
+from projections.views.rows import Alike, Totals, emptied_row
+from projections.views.tables import LAST_TIME, SCHEMA, encode, write
 
 KINDS = (kind_range("incident"), kind_range("request"))
 AT_ONCE = 32  # cases that are judged, then written
@@ -102,10 +102,9 @@ def part(
             found = cases(reader.rows_by_stream(first, until, up_to), grounds)
             while some := list(islice(found, AT_ONCE)):
                 judged = [c for c in some if isinstance(c, Case)]
-                rows = [case_row(c) for c in judged]
-                connection.executemany(f"INSERT INTO cases VALUES ({CASE_MARKS})", rows)
-                emptied = [emptied_row(c) for c in some if isinstance(c, Emptied)]
-                connection.executemany("INSERT INTO emptied VALUES (?, ?, ?, ?)", emptied)
+                rows = [c.row for c in judged]
+                write(connection, "cases", rows)
+                write(connection, "emptied", (emptied_row(c) for c in some if isinstance(c, Emptied)))
                 for moves in (c.moves for c in judged):
                     for window in windows[bisect_right(edges, moves[0]) : bisect_right(edges, moves[2]) + 1]:
                         window.append(moves)

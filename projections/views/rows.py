@@ -1,4 +1,4 @@
-"""The rows that findings are kept as: of a case, of its handling, and what they add up to."""
+"""The rows that findings are kept as, but for those of cases, and what cases add up to."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from projections.replay import Case, Emptied
+from projections.replay import Emptied
 from projections.stored_facts import FAR, SHIFT, Moves
-from projections.views.tables import GROUP_COLUMN, VERDICT, decode, encode, sealed
+from projections.views.tables import GROUP_COLUMN, VERDICT, decode, encode
 
 Totals = dict[tuple[str, str, str], int]  # how many answered cases: grouped, item, verdict
 
@@ -17,14 +17,9 @@ MASK = (1 << SHIFT) - 1
 NEVER = FAR  # when a case that still waits will have left
 
 
-def case_row(case: Case) -> tuple[Any, ...]:
-    """Return the row of a case."""
-    return sealed(case.row)
-
-
 def emptied_row(stream: Emptied) -> tuple[Any, ...]:
     """Return the row of a stream of which nothing is left."""
-    return sealed((stream.stream, stream.first_position, stream.last_position))
+    return stream.stream, stream.first_position, stream.last_position
 
 
 def rank(received: int, position: int) -> int:
@@ -43,10 +38,10 @@ def handling_row(
     received, position, left, stays, handled = moves
     by, text = encode(sorted(passers)).decode() if passers else "[]", encode(stays).decode()
     if handled is None:
-        return sealed((position, received, left, overtook, overtaken_by, first, by, text, None, None, None))
+        return position, received, left, overtook, overtaken_by, first, by, text, None, None, None
     group, key = handled
     at, entry = key >> SHIFT, key & MASK
-    return sealed((position, received, left, overtook, overtaken_by, first, by, text, group, at, entry))
+    return position, received, left, overtook, overtaken_by, first, by, text, group, at, entry
 
 
 def moves_in(row: tuple[Any, ...]) -> Moves:

@@ -7,6 +7,9 @@ JSON: a row that was damaged is noticed when it is read.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -110,7 +113,7 @@ CASE_COLUMNS = (
 )
 POSITION, STREAM, KIND, REQUEST_KIND, CUSTOMER, SERVICE, CHANNEL, PRIORITY, RECEIVED, DUE, RESPONDED = range(11)
 VERDICT, MONTH, LAST_TIME, FIRST_POSITION, LAST_POSITION, STEPS, UNSETTLED, SEAL = 14, *range(19, 26)
-CASE_MARKS, HANDLING_MARKS = ",".join("?" * 26), ",".join("?" * 12)
+TOGETHER = 32  # rows that one statement inserts: it may have 999 values wherever SQLite runs
 GROUP_COLUMN = {"month": 19, "customer": 4, "service": 5, "priority": 7, "channel": 6, "kind": 2}
 
 AMISS = (TypeError, AttributeError, ValueError, OverflowError, RecursionError)  # what entries that are none bring about
@@ -132,9 +135,18 @@ class NotKept(Exception):
     """The views do not hold the answer; the entries do."""
 
 
-def sealed(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row with its seal."""
-    return (*row, crc32(encode(row)))
+def write(
+    connection: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]], or_replace: bool = False
+) -> None:
+    """Insert rows into a table, each with its seal, some by each statement: what one costs beside its rows is much."""
+    found, how = iter(rows), "INSERT OR REPLACE" if or_replace else "INSERT"
+    while some := list(islice(found, TOGETHER)):
+        marks = f"({'?,' * len(some[0])}?)"
+        values: list[Any] = []
+        for row in some:
+            values += row
+            values.append(crc32(encode(row)))
+        connection.execute(f"{how} INTO {table} VALUES {','.join([marks] * len(some))}", values)
 
 
 def unsealed(row: tuple[Any, ...]) -> tuple[Any, ...]:

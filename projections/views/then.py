@@ -9,7 +9,7 @@ differ; from there it is walked through again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ledger.store.reading import EVERYTHING, Reader
@@ -19,8 +19,8 @@ from projections.replay import Case
 from projections.stored_facts import FAR, SHIFT, Moves, instant
 from projections.views.file import State
 from projections.views.judging import grounds_of, judged, moved, years_of
-from projections.views.rows import MASK, case_row, handling_row, moves_in, rank
-from projections.views.tables import CASE_COLUMNS, CASE_MARKS, HANDLING_MARKS, NotKept, decode, unsealed
+from projections.views.rows import MASK, handling_row, moves_in, rank
+from projections.views.tables import CASE_COLUMNS, NotKept, decode, unsealed, write
 
 BEGINNING: Key = -FAR << SHIFT
 ASTRIDE, WORTH = 500, 50  # so many wait in any case; looking one up costs as much as walking past so many others
@@ -79,14 +79,14 @@ def _is_at_its_edge(case: Case, as_of: int) -> bool:
 
 def _lay_out_cases(connection: sqlite3.Connection, stands: str, cases: list[Case]) -> None:
     connection.execute("CREATE TEMP TABLE then_cases AS SELECT * FROM main.cases LIMIT 0")
-    connection.executemany(f"INSERT INTO temp.then_cases VALUES ({CASE_MARKS})", map(case_row, cases))
+    write(connection, "temp.then_cases", (case.row for case in cases))
     kept = f"SELECT {CASE_COLUMNS} FROM main.cases WHERE {stands}"
     connection.execute(f"CREATE TEMP VIEW asked AS {kept} UNION ALL SELECT {CASE_COLUMNS} FROM temp.then_cases")
 
 
 def _lay_out_handling(connection: sqlite3.Connection, second: int, rows: list[tuple[Any, ...]]) -> None:
     connection.execute("CREATE TEMP TABLE then_handling AS SELECT * FROM main.handling LIMIT 0")
-    connection.executemany(f"INSERT INTO temp.then_handling VALUES ({HANDLING_MARKS})", rows)
+    write(connection, "temp.then_handling", rows)
     connection.execute("CREATE INDEX temp.then_handling_by_position ON then_handling (position)")
     kept = f"SELECT * FROM main.handling WHERE left_at < {second:d}"
     connection.execute(f"CREATE TEMP VIEW asked_handling AS {kept} UNION ALL SELECT * FROM temp.then_handling")
@@ -166,7 +166,7 @@ class _Before:
         self._connection, self._own, self._since, self._by_priority = connection, own, since, by_priority
         self._is_early = is_early
 
-    def passed(self, stays: list[Stay], passers: list[tuple[Key, Key]]) -> tuple[int, list[tuple[int, int]]]:
+    def passed(self, stays: Sequence[Stay], passers: list[tuple[Key, Key]]) -> tuple[int, list[tuple[int, int]]]:
         """Return how often it was overtaken before the walk, and the first to do so in each stay, before or in it.
 
         passers: those found in the walk, in which a stay that goes on begins with the walk.

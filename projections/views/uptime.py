@@ -18,7 +18,7 @@ import msgspec
 from ledger.instants import instant, seconds, stamp
 from projections.figures import ratio
 from projections.stored_facts import FAR
-from projections.views.tables import decode, encode, sealed, unsealed
+from projections.views.tables import decode, encode, unsealed, write
 
 if TYPE_CHECKING:
     from ledger.store.reading import Reader
@@ -145,12 +145,11 @@ def keep(
         else:
             until = basis.until
         text, on = encode(row).decode(), encode(basis).decode()
-        written.append(sealed((year, place, finding.customer, finding.service, at, until, text, on)))
+        written.append((year, place, finding.customer, finding.service, at, until, text, on))
     if rows is None:
         forget(connection, year)
-        whole = sealed((f"availability {year}", len(written)))
-        connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", whole)
-    _write(connection, written)
+        write(connection, "state", [(f"availability {year}", len(written))], or_replace=True)
+    write(connection, "availability", written, or_replace=True)
 
 
 def _basis(judgement: Judgement, finding: Availability, year: int) -> Basis | None:
@@ -189,7 +188,7 @@ def forget_reached(connection: sqlite3.Connection, reader: Reader, streams: Iter
         forget(connection)  # a service in no agreement has a row while something names it
         return
     reached = (row for row in rows if row[6] != NONE and _is_reached(row, found))
-    _write(connection, [sealed((*row[:4], 0, 0, NONE, row[7])) for row in reached])
+    write(connection, "availability", [(*row[:4], 0, 0, NONE, row[7]) for row in reached], or_replace=True)
 
 
 class _Outage(msgspec.Struct, rename={"from_": "from"}):
@@ -232,10 +231,6 @@ def year_in_seconds(year: int) -> tuple[int, int]:
     """Return begin and end of a calendar year in seconds since 1970, in whatever zone it is read."""
     begin, end = (seconds(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
     return begin - DAY, end + DAY
-
-
-def _write(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    connection.executemany(f"INSERT OR REPLACE INTO availability VALUES ({','.join('?' * 9)})", rows)
 
 
 def _unsteady(downtime: Downtime) -> dict[str, datetime]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from projections.overtaking import Key, Walk, joined
-from projections.stored_facts import SHIFT, Moves
+from projections.stored_facts import FAR, SHIFT, Moves
 from projections.views.parts import connected, moves_taken, no_collection
 from projections.views.rows import MASK, handling_row, rank
-from projections.views.tables import HANDLING_MARKS, SCHEMA, SUMS
+from projections.views.tables import SCHEMA, SUMS, write
 
 SLICE = 500  # cases of one step of a walk; as many as wait if those are more, for each step looks at them
 
@@ -45,7 +45,8 @@ def walked(
 
     def rows(until: Key | None) -> Iterator[tuple[Any, ...]]:
         found = walk.lead(until) if until is not None else walk.end(None if end is None else end << SHIFT)
-        done = [r for r, each in waiting.items() if until is None or (each[2] + 1) << SHIFT <= until]
+        second = FAR + 1 if until is None else until >> SHIFT
+        done = [own for own, each in waiting.items() if each[2] < second]
         for own in done:
             each = waiting.pop(own)
             overtook, overtaken, first, passers = found.of(own)
@@ -58,7 +59,6 @@ def walked(
         for statement in SCHEMA:
             connection.execute(statement)
         connection.execute("BEGIN")
-        into = f"INSERT INTO handling VALUES ({HANDLING_MARKS})"
         found = iter(sorted(each for kept in moves for each in moves_taken(kept)))
         while batch := list(islice(found, max(SLICE, len(waiting)))):
             for each in batch:
@@ -68,8 +68,8 @@ def walked(
                 walk.add(own, stays, handled)
             until = rank(batch[-1][0], batch[-1][1])
             if until > since:
-                connection.executemany(into, list(rows(until)))
-        connection.executemany(into, list(rows(None)))
+                write(connection, "handling", rows(until))
+        write(connection, "handling", rows(None))
         connection.execute("COMMIT")
     return sums, astride
 
@@ -115,7 +115,7 @@ def join(
             known.first = more.first if known.first is None else known.first
             known.passers += more.passers
     rows = [_row(a.moves, a.overtook, a.overtaken, a.first, _in_stays(a, by_priority), sums) for a in together.values()]
-    connection.executemany(f"INSERT INTO handling VALUES ({HANDLING_MARKS})", rows)
+    write(connection, "handling", rows)
     return sums
 
 
