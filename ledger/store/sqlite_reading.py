@@ -22,7 +22,8 @@ APPLICATION_ID = 0x534C414C  # "SLAL"
 LOCK_SECONDS = 30
 PAUSE = 0.002  # seconds, between two looks whether a writer still holds the file
 LARGEST_VALUE = 64_000_000  # bytes of one value in a file that is read: no entry comes near it
-CACHE = 4096  # KiB of pages: near the processor
+CACHE, MOST_CACHE = 4096, 65536  # KiB of pages: near the processor
+PER_KIB = 500  # entries of a ledger: the longer it is, the more cases go on at a time, each on pages of its own
 AT_ONCE = 128  # rows: what is looked at together stays near the processor
 
 TABLE = """CREATE TABLE stored_events (
@@ -122,9 +123,10 @@ def _looked_into(path: Path) -> sqlite3.Connection:
     with kept_if_sound(connection):
         if connection.execute(_COMPUTED).fetchone():
             raise damaged(str(path), "its entries or checkpoints are computed, not kept in a table")
-        [last] = connection.execute("SELECT typeof(max(rowid)) FROM stored_events").fetchone()
-        if last not in ("integer", "null"):
+        [last] = connection.execute("SELECT max(rowid) FROM stored_events").fetchone()
+        if not isinstance(last, int | None):
             raise damaged(str(path), "its positions are no whole numbers")
+        connection.execute(f"PRAGMA cache_size = -{min(max(CACHE, (last or 0) // PER_KIB), MOST_CACHE)}")
     return connection
 
 
