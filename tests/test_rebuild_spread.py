@@ -124,6 +124,25 @@ def test_processes_here_build_every_table_as_one_does(
     assert sorted(p.name for p in ledger.parent.iterdir()) == ["ledger.db", "ledger.db.views", "ledger.db.views.lock"]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_build_tells_how_far_it_is(ledger: Path, monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    monkeypatch.setattr(building, "FEW", 1000)
+    monkeypatch.setattr(building, "WINDOW", 2_000)
+    monkeypatch.setattr(building, "TICK", 0.001)
+    told: list[tuple[int, int]] = []
+
+    with contextlib.closing(reader_at(str(ledger))) as reader:
+        opening.rebuild(
+            views_of(ledger), reader, lambda done, of: told.append((done, of)), address=str(ledger), jobs=jobs
+        )
+
+    assert {of for _, of in told} == {30_000}  # entries, and half as many for the walks
+    assert told == sorted(told)
+    assert 19_000 < told[-1][0] - 10_000 <= 20_000
+    assert len({done for done, _ in told if done < 19_000}) > 3
+    assert len({done for done, _ in told if done > 20_000}) > 3
+
+
 def test_workers_elsewhere_build_every_table_as_one_process_does(away: Cluster, made: Path, ledger: Path) -> None:
     built = run(ledger, "rebuild", "--scheduler", away.address)
 

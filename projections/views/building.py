@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,12 +25,16 @@ from projections.views.judging import context_of, laid_out, times_of, years_arou
 from projections.views.parts import KINDS, Part, added, besides, connected, no_collection, part, spans
 from projections.views.rows import Totals
 from projections.views.tables import GROUPED, INDEXES, encode, write
-from projections.views.walking import join, walked
+from projections.views.walking import Walked, join, walked
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MOST = 8  # processes
 FEW = 20_000  # entries that one process has judged before others have begun
 WINDOW = 1_000_000  # entries that happened in a window of time, about, if there are not more processes
 WINDOWS = 100  # at most
+TICK = 0.2  # seconds between two looks at how far processes are
 Progress = Callable[[int, int], None]
 Spread = Callable[[Path, Reader, Grounds, int, Sequence[int], Progress], Part]  # as `part`, of all cases
 ReadBy = Callable[[], AbstractContextManager[Reader]]
@@ -68,8 +72,8 @@ def fill(
     left_behind = [*parts, *orders, *chain(*(besides(path, WINDOWS) for path in parts))]
     try:
         _clear(left_behind)
-        with no_collection(), _workers(jobs) as (begun, let_go):
-            progress(0, 3)
+        so_far = _SoFar(progress, up_to, jobs)
+        with no_collection(), _workers(jobs, so_far) as (begun, let_go):
             read_by = partial(_read_by, address, reader if jobs == 1 else None)
             looked_at = begun(_looked_at, read_by, up_to, jobs)
             context = context_of(reader, up_to)
@@ -78,13 +82,12 @@ def fill(
             grounds = laid_out(context, years_around(times))
             judging: list[Callable[[], Part]]
             if elsewhere is not None:
-                judging = [partial(elsewhere, parts[0], reader, grounds, up_to, edges, progress)]
+                judging = [partial(elsewhere, parts[0], reader, grounds, up_to, edges, so_far.put_share)]
             else:
-                work = partial(_part_of, read_by, encode(grounds), edges, up_to)
-                judging = [begun(work, path, ranges) for path, ranges in zip(parts, cut, strict=False)]
+                work = partial(_part_of, read_by, encode(grounds), edges, up_to, so_far.put if jobs == 1 else _count)
+                judging = [begun(work, *given) for given in zip(range(MOST), parts, cut, strict=False)]
             read = others(reader, up_to)
             judged = [found() for found in judging]
-            progress(1, 3)
             made, windows = parts[: len(judged)], pairwise([None, *edges, None])
             moves = zip(*(besides(path, len(edges) + 1) for path in made), strict=True)
             walks = [begun(walked, grounds.by_priority, *given) for given in zip(orders, moves, windows, strict=False)]
@@ -95,12 +98,60 @@ def fill(
                 for statement in INDEXES:
                     connection.execute(statement)
                 sync(draft)  # while the walks go on; what is still to come is little
-                found = ((path, walk()) for path, walk in zip(orders, walks, strict=False))
-                sums = join(connection, grounds.by_priority, found)
+                sums = join(connection, grounds.by_priority, _in_turn(orders, walks, so_far))
     finally:
         _clear(left_behind)
     cases = added(judged)
     return Filled(grounds, cases, read + cases.read, sums)
+
+
+class _SoFar:
+    """How far a build is: how many entries each part has read, and half as many for the walks, as each is done."""
+
+    def __init__(self, progress: Progress, up_to: int, jobs: int) -> None:
+        self._progress, self._read, self._walks = progress, up_to, up_to // 2
+        self.counts: MutableSequence[int] = [0] * (MOST + 1)
+        if jobs > 1:
+            from ledger.processes import counters
+
+            self.counts = counters(MOST + 1)
+
+    def put(self, part: int, read: int) -> None:
+        """Note how many entries a part has read."""
+        self.counts[part] = read
+        self.tell()
+
+    def put_share(self, done: int, of: int) -> None:
+        """Note how many of some equal parts are done."""
+        self.put(0, self._read * done // of)
+
+    def walked(self, done: int, of: int) -> None:
+        """Note how many walks are done."""
+        self.put(MOST, self._walks * done // of)
+
+    def tell(self) -> None:
+        """Tell of it."""
+        self._progress(sum(self.counts), self._read + self._walks)
+
+
+_SHARED: list[MutableSequence[int]] = []  # in a process of a pool: the counts that it shares with the one that waits
+
+
+def _share(counts: MutableSequence[int]) -> None:
+    _SHARED[:] = [counts]
+
+
+def _count(part: int, read: int) -> None:
+    _SHARED[0][part] = read
+
+
+def _in_turn(
+    orders: Iterable[Path], walks: Sequence[Callable[[], Walked]], so_far: _SoFar
+) -> Iterator[tuple[Path, Walked]]:
+    """Yield what walks found, one after the other."""
+    for done, (path, walk) in enumerate(zip(orders, walks, strict=False), 1):
+        yield path, walk()
+        so_far.walked(done, len(walks))
 
 
 def _clear(paths: Iterable[Path]) -> None:
@@ -109,16 +160,24 @@ def _clear(paths: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _workers(jobs: int) -> Iterator[tuple[Callable[..., Callable[[], Any]], Callable[[], None]]]:
+def _workers(jobs: int, so_far: _SoFar) -> Iterator[tuple[Callable[..., Callable[[], Any]], Callable[[], None]]]:
     """Yield what has a function called by a process of its own and returns what waits for the result, and what lets
     the processes end when they have done what was begun. One job: here, when the result is asked for."""
     if jobs == 1:
         yield partial, lambda: None
         return
+    from concurrent.futures import wait
+
     from ledger.processes import pool
 
-    with pool(jobs) as processes:
-        yield lambda work, *given: processes.submit(work, *given).result, partial(processes.shutdown, wait=False)
+    def waited(future: Future[Any]) -> Any:
+        while not future.done():
+            wait([future], TICK)
+            so_far.tell()
+        return future.result()
+
+    with pool(jobs, _share, so_far.counts) as processes:
+        yield lambda *given: partial(waited, processes.submit(*given)), partial(processes.shutdown, wait=False)
 
 
 @contextmanager
@@ -145,11 +204,18 @@ def _edges(times: Sequence[int], windows: int) -> list[int]:
 
 
 def _part_of(
-    read_by: ReadBy, grounds: bytes, edges: Sequence[int], up_to: int, path: Path, ranges: Sequence[tuple[str, str]]
+    read_by: ReadBy,
+    grounds: bytes,
+    edges: Sequence[int],
+    up_to: int,
+    seen: Callable[[int, int], None],
+    number: int,
+    path: Path,
+    ranges: Sequence[tuple[str, str]],
 ) -> Part:
     known = msgspec.json.decode(grounds, type=Grounds)
     with read_by() as reader:
-        return part(path, reader, known, ranges, up_to, edges)
+        return part(path, reader, known, ranges, up_to, edges, partial(seen, number))
 
 
 def others(reader: Reader, up_to: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -80,10 +80,11 @@ def part(
     ranges: Iterable[tuple[str, str]],
     up_to: int,
     edges: Sequence[int] = (),
+    seen: Callable[[int], None] = lambda read: None,
 ) -> Part:
     """Write the cases of streams with first <= id < until into a file of their own, and what they do beside it.
 
-    edges: seconds since 1970 between windows of time.
+    edges: seconds since 1970 between windows of time. seen: called with the count of entries read so far.
     """
     alike, read, latest, windows = Alike(), 0, 0, [list[Moves]() for _ in range(len(edges) + 1)]
     with no_collection(), closing(connected(path)) as connection, ExitStack() as open_files:
@@ -111,6 +112,7 @@ def part(
                 keep(KEPT)
                 alike.add(rows)
                 read += sum(c.entries for c in some)
+                seen(read)
                 latest = max([latest, *(row[LAST_TIME] for row in rows)])
         connection.execute("COMMIT")
         keep(1)

@@ -30,9 +30,10 @@ class Astride:
     passers: list[tuple[Key, Key]] = field(default_factory=list)
 
 
-def walked(
-    by_priority: bool, path: Path, moves: Iterable[Path], window: tuple[int | None, int | None]
-) -> tuple[dict[str, int], dict[Key, Astride]]:
+Walked = tuple[dict[str, int], dict[Key, Astride]]  # the sums of a window, and the cases that waited across its edges
+
+
+def walked(by_priority: bool, path: Path, moves: Iterable[Path], window: tuple[int | None, int | None]) -> Walked:
     """Walk through a window of time, write the handling of the cases that lie in it, and return its sums.
 
     moves: where they are kept. window: begin and end in seconds since 1970, half-open; None: of time. Beside the sums
@@ -97,7 +98,7 @@ def _row(
 def join(
     connection: sqlite3.Connection,
     by_priority: bool,
-    windows: Iterable[tuple[Path, tuple[dict[str, int], dict[Key, Astride]]]],
+    windows: Iterable[tuple[Path, Walked]],
 ) -> dict[str, int]:
     """Add the handling of all windows, in order of time, and return the sums."""
     sums = dict.fromkeys(SUMS, 0)
