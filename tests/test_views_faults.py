@@ -558,6 +558,18 @@ def test_another_version_of_the_program_makes_them_anew_once(
     assert second.stderr == ""
 
 
+def test_verifying_those_of_another_version_says_so(db: Path, seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    do(db, *QUESTIONS[0])
+    for module in (file, opening):
+        monkeypatch.setattr(module, "made_by", lambda: "another version")
+
+    told = do(db, "verify", "--views", code=1)
+
+    assert told.stdout.endswith(
+        f"{seen}: the views differ from a rebuild:\n  they cannot be read: another version of the program made them\n"
+    )
+
+
 def test_versions_that_take_the_file_from_each_other_do_not_go_on_for_ever(
     db: Path, seen: Path, right: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def verify(
         check_has_views(scope)
         differences = _compared(scope)
         found["views"] = {"file": str(scope.views_path), "differences": differences}
-        equal = "equal to a rebuild" if not differences else f"{len(differences)} rows differ from a rebuild:"
+        equal = "the views differ from a rebuild:" if differences else "equal to a rebuild"
         lines += [f"{scope.views_path}: {equal}", *(f"  {d}" for d in differences)]
     output.thing(scope, found, lines)
     if error is not None:
@@ -133,7 +134,7 @@ def _compared(scope: Scope) -> list[str]:
         except (Damaged, sqlite3.DatabaseError) as error:
             return [f"they cannot be read: {error}"]
         with output.progress("building views to compare with") as done:
-            opening.build(rebuilt, reader, position, done)
+            opening.build(rebuilt, reader, position, done, scope.db, os.cpu_count() or 1)
         return [*opening.differences(copy, rebuilt), *_availability(copy, scope, position)]
 
 
