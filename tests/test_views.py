@@ -216,6 +216,11 @@ def test_caught_up_at_any_points_they_equal_a_rebuild(data: st.DataObject) -> No
             check(caught_up, found, timedelta(days=1))
 
 
+def in_this_process(jobs: int, so_far: Any) -> contextlib.nullcontext[Any]:
+    building._share(so_far.counts)
+    return contextlib.nullcontext((partial, lambda: None))
+
+
 @given(st.data())
 def test_built_in_parts_and_in_windows_of_time_they_are_the_same(data: st.DataObject) -> None:
     found = entries(data.draw(retold()))
@@ -225,7 +230,7 @@ def test_built_in_parts_and_in_windows_of_time_they_are_the_same(data: st.DataOb
         building,
         FEW=0,
         WINDOW=entries_a_window,
-        _workers=lambda jobs: contextlib.nullcontext((partial, lambda: None)),
+        _workers=in_this_process,
         _read_by=lambda address, given: contextlib.nullcontext(reader),
     )
     with tempfile.TemporaryDirectory() as folder:
