@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.store.sqlite_reading import FileReader
@@ -39,6 +40,7 @@ QUESTIONS = (
     ("queue", "--json"),
     ("order", "--json"),
     ("order", "--totals", "--json"),
+    ("availability", "--year", "2025", "--json"),
     ("--at-entry", "120", "order", "--json"),
 )
 COMMAND = [sys.executable, "-c", "from cli import app; app(prog_name='sla-ledger')"]
@@ -125,6 +127,43 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     **{f"cut at {size}": cut(size) for size in (0, 71, 100, 40_961)},
     **{f"flipped {seed}": flipped(seed) for seed in range(5)},
 }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE state SET value = '{}' WHERE name = 'grounds'",
+        "UPDATE state SET value = 'x' WHERE name = 'clock 0'",
+        "UPDATE state SET value = value + 1 WHERE name = 'clocks'",
+        "DELETE FROM state WHERE name = 'clock 0'",
+    ],
+)
+def test_verifying_looks_at_what_cases_would_be_judged_on(change: str, db: Path, seen: Path) -> None:
+    do(db, "verify", "--views")
+
+    by_sql(change)(seen)
+
+    assert "the views differ from a rebuild:\n  they cannot be read: " in do(db, "verify", "--views", code=1).stdout
+
+
+@pytest.mark.parametrize("change", [{"zones": {}}, {"by_priority": False}, {"last_time": 0}])
+def test_verifying_compares_what_cases_would_be_judged_on(change: dict[str, Any], db: Path, seen: Path) -> None:
+    with closing(sqlite3.connect(seen)) as connection, connection:
+        state = file.State(connection)
+        state.put_grounds(msgspec.structs.replace(state.grounds(), **change))
+
+    assert "  grounds: " in do(db, "verify", "--views", code=1).stdout
+
+
+def test_verifying_compares_the_clocks_of_the_desks(db: Path, seen: Path) -> None:
+    with closing(sqlite3.connect(seen)) as connection, connection:
+        state = file.State(connection)
+        grounds = state.grounds()
+        clock = grounds.clocks[0]
+        clock.ends[len(clock.ends) // 2] += 60
+        state.put_grounds(grounds)
+
+    assert "  grounds: " in do(db, "verify", "--views", code=1).stdout
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

@@ -150,10 +150,11 @@ class Scope:
     def keep(self, position: int, write: Callable[[sqlite3.Connection], None]) -> None:
         """Add to the views what has been found, if they are there and true for a position."""
         from projections.views import opening
+        from projections.views.place import Unwritable
         from projections.views.tables import Damaged
 
         # what cannot be kept is found again when it is asked for again
-        with suppress(Damaged, sqlite3.DatabaseError), closing(self.reader()) as reader:
+        with suppress(Damaged, Unwritable, sqlite3.DatabaseError), closing(self.reader()) as reader:
             opening.add(self.views_path, reader, position, write)
 
     def kept(self, reader: Reader) -> sqlite3.Connection:

@@ -36,6 +36,11 @@ class State:
             raise Damaged(f"{name} is missing")
         return unsealed(row)[1]
 
+    def all(self) -> dict[str, Any]:
+        """Return all values; Damaged when a seal does not fit."""
+        rows = self._connection.execute("SELECT name, value, seal FROM state ORDER BY name").fetchall()
+        return dict(map(unsealed, rows))
+
     def put(self, **values: Any) -> None:
         """Write values."""
         write(self._connection, "state", values.items(), or_replace=True)

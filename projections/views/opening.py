@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ledger.errors import LedgerBroken
 from ledger.files import sync
 from ledger.store.reading import Reader
@@ -17,6 +19,7 @@ from projections.views.place import Unwritable, check, is_as_left, locked
 from projections.views.tables import AMISS, COMPARED, KNOWN, Damaged
 
 if TYPE_CHECKING:
+    from projections.grounds import Clock, Grounds
     from projections.views.building import Spread
 
 Notice = Callable[[str], None]
@@ -166,17 +169,30 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
         try:
             sound = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
             found += [f"the file is damaged: {line}" for line in sound if line != "ok"]
-            kept, anew = State(connection), State(rebuilt)
-            found += [f"{n}: {kept.get(n)} kept, {anew.get(n)} rebuilt" for n in KNOWN if kept.get(n) != anew.get(n)]
+            kept, anew = State(connection).all(), State(rebuilt).all()
+            found += [f"{n}: {kept.get(n)} kept, {anew[n]} rebuilt" for n in KNOWN if kept.get(n) != anew[n]]
+            if not _agree(State(connection).grounds(), State(rebuilt).grounds()):
+                found.append("grounds: cases would be judged on others than the entries give")
             connection.execute("ATTACH ? AS other", (str(other),))
             for table in COMPARED:
                 for a, b, where in (("main", "other", "kept"), ("other", "main", "rebuilt")):
                     statement = f"SELECT * FROM {a}.{table} EXCEPT SELECT * FROM {b}.{table} LIMIT ?"
                     rows = connection.execute(statement, (most,))
                     found += [f"{table}, only as {where}: {row}" for row in rows]
-        except (Damaged, sqlite3.DatabaseError) as error:
+        except (Damaged, sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             found.append(f"they cannot be read: {error}")
     return found[:most]
+
+
+def _agree(kept: Grounds, anew: Grounds) -> bool:
+    """Whether grounds are the same in the years that both lay out: which years that are depends on when it was done."""
+    one, other = (msgspec.structs.replace(g, clocks=[], months={}) for g in (kept, anew))
+    return one == other and all(map(_agree_in_time, kept.clocks, anew.clocks)) and len(kept.clocks) == len(anew.clocks)
+
+
+def _agree_in_time(kept: Clock, anew: Clock) -> bool:
+    begin, end = max(kept.first, anew.first), min(kept.last, anew.last) - 1
+    return kept.always == anew.always and (begin >= end or kept.spans(begin, end) == anew.spans(begin, end))
 
 
 def build(
