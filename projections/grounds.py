@@ -82,6 +82,11 @@ class Clock(msgspec.Struct):
             raise Beyond
         return self.closes[i]
 
+    def agrees_with(self, other: Clock) -> bool:
+        """Whether two clocks have the same business time while both cover it."""
+        begin, end = max(self.first, other.first), min(self.last, other.last) - 1
+        return self.always == other.always and (begin >= end or self.spans(begin, end) == other.spans(begin, end))
+
 
 class Rules(msgspec.Struct):
     """One version of the terms with its readings, as far as cases need it."""
@@ -151,6 +156,12 @@ class Grounds(msgspec.Struct):
             if rules.since <= at:
                 found = rules
         return found
+
+    def agrees_with(self, other: Grounds) -> bool:
+        """Whether grounds are the same in the years that both lay out, which depend on the day it was done."""
+        one, another = (msgspec.structs.replace(g, clocks=[], months={}) for g in (self, other))
+        clocks = len(self.clocks) == len(other.clocks) and all(map(Clock.agrees_with, self.clocks, other.clocks))
+        return one == another and clocks
 
     def customer(self, name: str) -> Customer:
         """Return a customer, known by an agreement or not."""

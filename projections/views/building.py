@@ -162,7 +162,10 @@ def _clear(paths: Iterable[Path]) -> None:
 @contextmanager
 def _workers(jobs: int, so_far: _SoFar) -> Iterator[tuple[Callable[..., Callable[[], Any]], Callable[[], None]]]:
     """Yield what has a function called by a process of its own and returns what waits for the result, and what lets
-    the processes end when they have done what was begun. One job: here, when the result is asked for."""
+    the processes end when they have done what was begun. One job: here, when the result is asked for.
+
+    so_far: told of while somebody waits for a result.
+    """
     if jobs == 1:
         yield partial, lambda: None
         return

@@ -19,7 +19,6 @@ from projections.views.place import Unwritable, check, is_as_left, locked
 from projections.views.tables import AMISS, COMPARED, KNOWN, Damaged
 
 if TYPE_CHECKING:
-    from projections.grounds import Clock, Grounds
     from projections.views.building import Spread
 
 Notice = Callable[[str], None]
@@ -171,7 +170,7 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
             found += [f"the file is damaged: {line}" for line in sound if line != "ok"]
             kept, anew = State(connection).all(), State(rebuilt).all()
             found += [f"{n}: {kept.get(n)} kept, {anew[n]} rebuilt" for n in KNOWN if kept.get(n) != anew[n]]
-            if not _agree(State(connection).grounds(), State(rebuilt).grounds()):
+            if not State(connection).grounds().agrees_with(State(rebuilt).grounds()):
                 found.append("grounds: cases would be judged on others than the entries give")
             connection.execute("ATTACH ? AS other", (str(other),))
             for table in COMPARED:
@@ -182,17 +181,6 @@ def differences(one: Path, other: Path, most: int = 20) -> list[str]:
         except (Damaged, sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             found.append(f"they cannot be read: {error}")
     return found[:most]
-
-
-def _agree(kept: Grounds, anew: Grounds) -> bool:
-    """Whether grounds are the same in the years that both lay out: which years that are depends on when it was done."""
-    one, other = (msgspec.structs.replace(g, clocks=[], months={}) for g in (kept, anew))
-    return one == other and all(map(_agree_in_time, kept.clocks, anew.clocks)) and len(kept.clocks) == len(anew.clocks)
-
-
-def _agree_in_time(kept: Clock, anew: Clock) -> bool:
-    begin, end = max(kept.first, anew.first), min(kept.last, anew.last) - 1
-    return kept.always == anew.always and (begin >= end or kept.spans(begin, end) == anew.spans(begin, end))
 
 
 def build(
