@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,7 +11,9 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import freezegun
@@ -19,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from ledger.book import create
+from ledger.errors import LedgerError
 from ledger.store.address import reader_at
 from ledger.store.mapper import from_state
 from ledger.store.stream_file import read
@@ -334,6 +338,33 @@ def test_a_scheduler_that_goes_away_leaves_the_views(
     assert lines[1] == "the scheduler went away"
     assert views_of(ledger).read_bytes() == before
     assert not list(ledger.parent.glob("*.draft*"))
+
+
+@pytest.mark.parametrize("slow", [0, 2, 100])
+def test_a_scheduler_that_is_slow_to_answer_is_given_time(monkeypatch: pytest.MonkeyPatch, slow: int) -> None:
+    part, asked = SimpleNamespace(status="pending"), count(1)
+    part.done = lambda: part.status == "finished"
+
+    async def identity() -> dict[str, Any]:
+        await asyncio.sleep(1 if next(asked) <= slow else 0)
+        part.status = "finished"
+        return {"workers": ["one"]}
+
+    async def wait(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.01)
+    monkeypatch.setattr(distributed(), "wait", wait)
+    client = SimpleNamespace(scheduler=SimpleNamespace(identity=identity))
+
+    def ready() -> None:
+        asyncio.run(cluster._ready(client, "tcp://there", [part], lambda done: None))
+
+    if slow < cluster.LOST_SECONDS:
+        ready()
+    else:
+        with pytest.raises(LedgerError, match="it has not answered for 30 s"):
+            ready()
 
 
 def test_without_the_extra_three_lines_name_it(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:

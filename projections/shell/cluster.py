@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from ledger.errors import LedgerError
@@ -100,23 +100,27 @@ async def _client(address: str) -> AsyncIterator[Any]:
             f"--scheduler {clean(address)}", "the scheduler went away", "start it again, then try again"
         ) from None
     finally:
-        await client.close(timeout=CONNECT_SECONDS)
+        with suppress(TimeoutError):  # whatever was wanted of it is here
+            await client.close(timeout=CONNECT_SECONDS)
 
 
 async def _ready(client: Any, address: str, futures: list[Any], done: Callable[[int], None]) -> None:
     """Return when every part is ready or one has failed; raise LedgerError when no worker is there to make them."""
     import distributed
 
-    missed = 0
+    missed, lack = 0.0, ""  # seconds, and what is missed
     while not all(f.done() for f in futures) and not any(f.status in ("error", "cancelled") for f in futures):
         done(sum(f.done() for f in futures))
         try:
             await distributed.wait([f for f in futures if not f.done()], timeout=1, return_when="FIRST_COMPLETED")
         except TimeoutError:
-            known = await asyncio.wait_for(client.scheduler.identity(), CONNECT_SECONDS)
-            missed = 0 if known["workers"] else missed + 1
+            try:
+                known = await asyncio.wait_for(client.scheduler.identity(), CONNECT_SECONDS)
+                missed, lack = 0 if known["workers"] else missed + 1, "had no worker"
+            except TimeoutError:  # a busy machine; a scheduler that is gone says so
+                missed, lack = missed + 1 + CONNECT_SECONDS, "not answered"
         if missed >= LOST_SECONDS:
-            what = f"it has had no worker for {LOST_SECONDS} s"
+            what = f"it has {lack} for {LOST_SECONDS} s"
             todo = f"start one where this program is installed: dask worker {clean(address)}"
             raise LedgerError(f"--scheduler {clean(address)}", what, todo)
     done(len(futures))
